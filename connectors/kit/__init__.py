@@ -1,0 +1,1 @@
+"""What every edge needs: reading, mapping, tokens, sealing, trust, and the edge process itself."""

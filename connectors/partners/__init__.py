@@ -1,0 +1,1 @@
+"""One folder a partner: ``manifest.toml``, ``mapping.toml``, ``record.schema.json``, ``samples/``, sometimes ``reader.py``."""
