@@ -1,0 +1,1 @@
+"""``maillon demo``: a small département on this machine, with invented persons and real processes."""

@@ -1,0 +1,101 @@
+"""Start, watch and stop the hub and the edges as separate processes on loopback, leaving none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import requests
+
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Running:
+    """One ``maillon`` process with its log file and base URL."""
+
+    name: str
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def wait_healthy(self, seconds: float = 30.0) -> None:
+        """Wait until ``/health`` answers. Raises ``MaillonError(UNAVAILABLE)`` when the process dies or stays mute."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise MaillonError(ErrorKind.UNAVAILABLE, f"{self.name} stopped while starting; see {self.log.name}")
+            try:
+                if requests.get(f"{self.url}/health", timeout=1).status_code == 200:
+                    return
+            except requests.RequestException:
+                time.sleep(0.1)
+        raise MaillonError(ErrorKind.TIMEOUT, f"{self.name} did not answer within {seconds:.0f} s")
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM, seconds: float = 10.0) -> None:
+        """Send ``sig`` to the whole process group and wait; what does not leave is killed."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, sig)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                pass
+        # The worker lives in the same group: nothing of it may outlive its parent.
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+@dataclass
+class Fleet:
+    """Every process of one deployment; a context manager that stops them all on the way out."""
+
+    logs: Path
+    running: dict[str, Running] = field(default_factory=dict)
+
+    def start(self, name: str, arguments: list[str], port: int) -> Running:
+        """Start ``maillon <arguments>`` under ``name``, its output in ``logs/<name>.log``."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        path = self.logs / f"{name}.log"
+        with path.open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 (our own command line, no shell)
+                [sys.executable, "-m", "hub.cli", *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        running = Running(name, f"http://127.0.0.1:{port}", path, process)
+        self.running[name] = running
+        return running
+
+    def stop(self, name: str, sig: signal.Signals = signal.SIGTERM) -> None:
+        """Stop one process by name and forget it."""
+        self.running.pop(name).stop(sig)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for running in self.running.values():
+            running.stop()
+        self.running.clear()

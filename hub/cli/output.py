@@ -1,0 +1,61 @@
+"""What every command shares: ``--json``, tables a person can read, and exit codes that mean something."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+
+EXIT_REFUSED = 1
+"""The request was understood and refused, or a check failed."""
+EXIT_UNREACHABLE = 3
+"""The far side did not answer; trying again later may help."""
+EXIT_PARTIAL = 4
+"""Done in part: what is missing is named in the output."""
+
+_UNREACHABLE = {ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """Add ``--json`` to a command, given to it as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document for a machine.")(command)
+
+
+def print_json(document: object) -> None:
+    """Print ``document`` on standard output as indented UTF-8 JSON."""
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True))
+
+
+def print_answer(document: Mapping[str, object], as_json: bool, *lines: str) -> None:
+    """Print ``document`` for a machine, or ``lines`` for a person."""
+    if as_json:
+        print_json(document)
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay ``rows`` out in columns under ``header``; returns the lines."""
+    widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
+    lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    head = "  ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True))
+    return [line.rstrip() for line in (head, "  ".join("─" * width for width in widths), *lines)]
+
+
+def fail(error: MaillonError, as_json: bool) -> NoReturn:
+    """Print ``error`` on standard error and leave with the code its kind asks for."""
+    if as_json:
+        document = {"error": error.kind.value, "detail": error.detail, "pointer": error.pointer}
+        click.echo(json.dumps(document, ensure_ascii=False), err=True)
+    else:
+        where = f" ({error.pointer})" if error.pointer else ""
+        click.echo(f"maillon: {error.kind.value}: {error.detail}{where}", err=True)
+    sys.exit(EXIT_UNREACHABLE if error.kind in _UNREACHABLE else EXIT_REFUSED)
