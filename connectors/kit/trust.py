@@ -1,0 +1,335 @@
+"""Where trust comes from: an offline consortium root, a signed directory, short-lived certified keys.
+
+The root signs the directory and seals ``K_link``; a partner's identity key, read from that directory, signs
+certificates of at most 30 minutes; everything else is signed by a certified key. The hub only carries these
+messages: whatever it alters, adds or holds back is refused by name (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+
+from connectors.kit import seal
+from connectors.kit.runtime import b64url, keys, strict_json
+from connectors.kit.runtime.clock import from_epoch, to_epoch
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import PartnerSlug, is_slug
+from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
+from connectors.kit.seal import Typ
+
+HUB: Final = PartnerSlug("hub")
+KINDS: Final = ("hub", "departement", "commune", "caisse", "etat", "sante", "bailleur", "association")
+OPERATIONAL_LIFETIME: Final = timedelta(minutes=30)
+ROTATE_BEFORE: Final = timedelta(minutes=5)
+"""An operational pair this close to its end is replaced, so that nothing sealed to it outlives it."""
+DIRECTORY_LIFETIME: Final = timedelta(days=90)
+
+
+def fingerprint(jwk: Mapping[str, str]) -> str:
+    """Return a key's SHA-256 thumbprint (RFC 7638) for human eyes: 16 groups of 4 hex digits."""
+    text = keys.thumbprint_digest(jwk).hex()
+    return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
+
+
+def subject_digest(ref: str, salt: bytes) -> str:
+    """Return the ``subject`` of a request or consent: base64url SHA-256 of domain tag, 16-byte salt, ref's text."""
+    if len(salt) != 16:
+        raise ValueError("a subject salt has 16 bytes")
+    return b64url.encode(hashlib.sha256(b"maillon/subject/v1" + salt + ref.encode("ascii")).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryPartner:
+    """One partner of the directory; wire names and types in docs/protocol.md."""
+
+    slug: PartnerSlug
+    name: str
+    kind: str
+    operator: str
+    status: str
+    identity_key: PublicJwk
+    seal_key: PublicJwk
+    endpoint: str
+    roles: tuple[str, ...] = ()
+    supplies: tuple[str, ...] = ()
+    nir_autorise: bool = False
+    can_collect: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the consortium lets this partner take part now."""
+        return self.status == "active"
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object of the directory."""
+        wire: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        return wire | {"roles": list(self.roles), "supplies": list(self.supplies)}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """Return the partner of a directory's JSON object; ``MaillonError(UNTRUSTED_DIRECTORY)`` on any surprise."""
+        try:
+            if set(wire) != set(cls.__slots__):
+                raise ValueError("members")
+            partner = cls(**{**wire, "roles": tuple(wire["roles"]), "supplies": tuple(wire["supplies"])})
+            texts = (partner.name, partner.operator, partner.endpoint, *partner.roles, *partner.supplies)
+            if not (is_slug(partner.slug) and all(isinstance(text, str) for text in texts)):
+                raise ValueError("text")
+            if partner.kind not in KINDS or partner.status not in ("active", "suspended"):
+                raise ValueError("kind or status")
+            if type(partner.nir_autorise) is not bool or type(partner.can_collect) is not bool:
+                raise ValueError("flag")
+            keys.public_jwk(partner.identity_key, "Ed25519")
+            keys.public_jwk(partner.seal_key, "X25519")
+        except (MaillonError, TypeError, ValueError):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "partner form", pointer="/partners") from None
+        return partner
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The verified directory. Only :meth:`verify` makes one from bytes of outside."""
+
+    version: int
+    issued_at: datetime
+    valid_until: datetime
+    jws: str
+    _partners: Mapping[PartnerSlug, DirectoryPartner] = field(repr=False)
+
+    @classmethod
+    def verify(cls, token: str, root_public_jwk: Mapping[str, str], at: datetime, minimum_version: int) -> Self:
+        """Return the directory of ``token``, signed by the root, valid at ``at`` and no older than already seen.
+
+        Raises ``MaillonError(UNTRUSTED_DIRECTORY)``; the detail names what failed: the JWS member, ``version``,
+        ``issued_at``, ``valid_until``, ``duplicate slug`` or ``partner form``.
+        """
+        try:
+            payload = seal.verify(token, Typ.DIRECTORY, root_public_jwk)
+        except MaillonError as error:
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, error.detail) from None
+        version, issued, until, rows = (payload.get(k) for k in ("version", "issued_at", "valid_until", "partners"))
+        if type(version) is not int or version < max(1, minimum_version) or payload.get("v") != 1:
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "version")
+        if type(issued) is not int or issued > to_epoch(at + seal.CLOCK_SKEW):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "issued_at")
+        if type(until) is not int or until <= to_epoch(at):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "valid_until")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "partner form", pointer="/partners")
+        partners = {partner.slug: partner for partner in map(DirectoryPartner.from_wire, rows)}
+        if len(partners) != len(rows):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate slug", pointer="/partners")
+        return cls(version, from_epoch(issued), from_epoch(until), token, partners)
+
+    def partner(self, slug: str) -> DirectoryPartner:
+        """Return the partner named ``slug``; ``MaillonError(UNKNOWN_PARTNER)`` when the directory has none."""
+        found = self._partners.get(PartnerSlug(slug))
+        if found is None:
+            raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "not in the directory")
+        return found
+
+    def partners(self) -> tuple[DirectoryPartner, ...]:
+        """Return every partner, in slug order."""
+        return tuple(self._partners[slug] for slug in sorted(self._partners))
+
+
+@dataclass(frozen=True, slots=True)
+class KLink:
+    """The connectors' shared token key of one epoch. The hub never holds one."""
+
+    epoch: int
+    key: bytes = field(repr=False)
+
+
+def open_klink(token: str, seal_key: SealKey, slug: str, root_public_jwk: Mapping[str, str]) -> KLink:
+    """Return the K_link the root sealed to this edge.
+
+    Raises ``MaillonError(BAD_SEAL | BAD_SIGNATURE)`` or ``WRONG_RECIPIENT`` when it was made for another partner.
+    """
+    inner = seal.unseal(token, Typ.SEALED_KLINK, seal_key).decode("ascii", "replace")
+    payload = seal.verify(inner, Typ.KLINK, root_public_jwk)
+    if payload.get("slug") != slug:
+        raise MaillonError(ErrorKind.WRONG_RECIPIENT, f"{Typ.KLINK}: slug")
+    epoch, key = payload.get("epoch"), payload.get("key")
+    if type(epoch) is not int or not isinstance(key, str) or payload.get("v") != 1:
+        raise MaillonError(ErrorKind.MALFORMED, f"{Typ.KLINK}: epoch or key")
+    return KLink(epoch, b64url.decode(key, what="klink", length=32))
+
+
+class Root:
+    """The consortium root: made and kept offline, one 0600 file holding its key and every K_link epoch."""
+
+    def __init__(self, key: SigningKey, klinks: Sequence[KLink]) -> None:
+        self._key = key
+        self._klinks = tuple(klinks)
+        self.public_jwk = key.public_jwk
+        self.fingerprint = fingerprint(key.public_jwk)
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make a new root with K_link epoch 1 and keep it at ``path``; raises as ``keys.write_private``."""
+        root = cls(SigningKey.generate(), [KLink(1, secrets.token_bytes(32))])
+        klinks = [{"epoch": klink.epoch, "key": b64url.encode(klink.key)} for klink in root._klinks]
+        keys.write_private(path, orjson.dumps({"v": 1, "key": root._key.private_jwk(), "klinks": klinks}))
+        return root
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Return the root kept at ``path``; ``MaillonError(CONFIGURATION)`` when it is not one, or not private."""
+        try:
+            content: Any = strict_json.loads_object(keys.read_private(path))
+            klinks = [KLink(row["epoch"], b64url.decode(row["key"], length=32)) for row in content["klinks"]]
+            return cls(SigningKey.from_jwk(content["key"]), klinks)
+        except (KeyError, TypeError):
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{path.name} is not a consortium root") from None
+
+    def sign_directory(
+        self,
+        partners: Iterable[DirectoryPartner],
+        version: int,
+        at: datetime,
+        lifetime: timedelta = DIRECTORY_LIFETIME,
+    ) -> str:
+        """Return the directory JWS of ``partners``, verified as any edge would; raises as ``Directory.verify``."""
+        payload = {
+            "v": 1,
+            "version": version,
+            "issued_at": to_epoch(at),
+            "valid_until": to_epoch(at + lifetime),
+            "partners": [partner.to_wire() for partner in sorted(partners, key=lambda partner: partner.slug)],
+        }
+        token = seal.sign(payload, Typ.DIRECTORY, self._key)
+        Directory.verify(token, self.public_jwk, at, version)
+        return token
+
+    def seal_klink(self, slug: str, seal_key: Mapping[str, str]) -> str:
+        """Return the newest K_link epoch as a JWE only the edge ``slug`` can open."""
+        newest = max(self._klinks, key=lambda klink: klink.epoch)
+        payload = {"v": 1, "slug": slug, "epoch": newest.epoch, "key": b64url.encode(newest.key)}
+        return seal.seal(seal.sign(payload, Typ.KLINK, self._key).encode(), Typ.SEALED_KLINK, seal_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A partner's operational public keys, vouched for by its identity key."""
+
+    slug: PartnerSlug
+    sign_key: PublicJwk
+    seal_key: PublicJwk
+    issued_at: datetime
+    expires_at: datetime
+
+    @property
+    def seal_key_id(self) -> str:
+        """The thumbprint of the key to seal to."""
+        return keys.thumbprint(self.seal_key)
+
+    def check_alive(self, at: datetime) -> None:
+        """Raise ``MaillonError(EXPIRED)`` unless the certificate lives at ``at`` and was made for ≤ 30 minutes."""
+        claims = {"iat": to_epoch(self.issued_at), "exp": to_epoch(self.expires_at)}
+        seal.check_lifetime(claims, at, OPERATIONAL_LIFETIME, "certificate")
+
+    @classmethod
+    def verify(cls, token: object, slug: str, identity_key: Mapping[str, str]) -> Self:
+        """Return the certificate of ``token``, by ``identity_key``, for ``slug``; its time is not looked at.
+
+        Raises ``MaillonError(UNTRUSTED_KEY)`` whose detail names what failed.
+        """
+        try:
+            payload = seal.verify(_text(token, "certificate"), Typ.CERTIFICATE, identity_key)
+            sign_key = keys.public_jwk(payload.get("sign_key"), "Ed25519")
+            seal_key = keys.public_jwk(payload.get("seal_key"), "X25519")
+            if set(payload) != {"v", "slug", "sign_key", "seal_key", "iat", "exp"} or payload["v"] != 1:
+                raise MaillonError(ErrorKind.UNTRUSTED_KEY, "members")
+            if payload["slug"] != slug:
+                raise MaillonError(ErrorKind.UNTRUSTED_KEY, "slug")
+            times = seal.lifetime_of(payload, "certificate")
+        except MaillonError as error:
+            raise MaillonError(ErrorKind.UNTRUSTED_KEY, f"certificate: {error.detail}") from None
+        return cls(PartnerSlug(slug), sign_key, seal_key, *times)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationalKeys:
+    """A pair of working keys with the certificate that goes inside each message they sign."""
+
+    slug: PartnerSlug
+    sign_key: SigningKey
+    seal_key: SealKey
+    certificate: str
+    expires_at: datetime
+
+    @classmethod
+    def mint(
+        cls, identity: SigningKey, slug: str, at: datetime, lifetime: timedelta = OPERATIONAL_LIFETIME
+    ) -> OperationalKeys:
+        """Return new keys for ``slug``, certified by ``identity`` from ``at`` for ``lifetime`` (30 minutes at most)."""
+        if lifetime > OPERATIONAL_LIFETIME:
+            raise ValueError("an operational key lives 30 minutes at most")
+        sign_key, seal_key = SigningKey.generate(), SealKey.generate()
+        expires = from_epoch(to_epoch(at + lifetime))
+        payload = {
+            "v": 1,
+            "slug": slug,
+            "sign_key": sign_key.public_jwk,
+            "seal_key": seal_key.public_jwk,
+            "iat": to_epoch(at),
+            "exp": to_epoch(expires),
+        }
+        token = seal.sign(payload, Typ.CERTIFICATE, identity)
+        return cls(PartnerSlug(slug), sign_key, seal_key, token, expires)
+
+    def should_rotate(self, at: datetime) -> bool:
+        """Whether these keys are near their end, or from a clock since set back, and should be replaced."""
+        return not timedelta(0) <= self.expires_at - at - ROTATE_BEFORE <= OPERATIONAL_LIFETIME
+
+    def sign(self, payload: Mapping[str, Any], typ: str) -> str:
+        """Return the JWS of ``payload`` with this pair's certificate inside."""
+        return seal.sign({**payload, "certificate": self.certificate}, typ, self.sign_key)
+
+
+def issuer_of(token: str, typ: str, member: str) -> PartnerSlug:
+    """Return who ``token`` **claims** to be from (its ``member``), to look that partner's identity key up."""
+    return PartnerSlug(_text(seal.peek(token, typ).get(member), f"{typ}: {member}"))
+
+
+def open_certified(
+    token: str, typ: str, slug: str, identity_key: Mapping[str, str]
+) -> tuple[dict[str, Any], Certificate]:
+    """Return payload and certificate of a message of ``slug``, whose identity key is ``identity_key``.
+
+    Checks both signatures and the slug, not the time: a consent event stays valid long after the key that signed it
+    (see ``Certificate.check_alive``). Raises ``MaillonError(UNTRUSTED_KEY)`` for the certificate and
+    ``MaillonError(BAD_SIGNATURE)`` for the message.
+    """
+    certificate = Certificate.verify(seal.peek(token, typ).get("certificate"), slug, identity_key)
+    return seal.verify(token, typ, certificate.sign_key), certificate
+
+
+def verify_certified(
+    token: str, typ: str, issuer_member: str, directory: Directory, at: datetime
+) -> tuple[dict[str, Any], Certificate]:
+    """Return payload and certificate of a message whose ``issuer_member`` names its signer, alive at ``at``.
+
+    Raises as :func:`open_certified`, and ``UNKNOWN_PARTNER``, ``SUSPENDED`` or ``EXPIRED``.
+    """
+    partner = directory.partner(issuer_of(token, typ, issuer_member))
+    payload, certificate = open_certified(token, typ, partner.slug, partner.identity_key)
+    if not partner.is_active:
+        raise MaillonError(ErrorKind.SUSPENDED, "suspended in the directory")
+    certificate.check_alive(at)
+    return payload, certificate
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise MaillonError(ErrorKind.BAD_SIGNATURE, what)
+    return value
