@@ -1,0 +1,1 @@
+"""The pseudonymised index: match rules on keyed tokens. Pure, standard library only."""
