@@ -1,0 +1,424 @@
+"""The edge's own store: one SQLite file in which nothing personal can be read without the edge's key.
+
+Every row is sealed with AES-256-GCM (NIST SP 800-38D, random 96-bit nonce) under a key derived from the edge's
+``store.key``; the row's identity is the additional data, so a row moved to another person's place does not open.
+What SQLite must compare (local ids, refs, content) stands as an HMAC. ``secure_delete`` overwrites what goes.
+
+Several records of one person may stand here (a monthly stream and an API answer, under two local ids): the hub gives
+them one ``ref``, and from then on they answer as one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from connectors.kit.port import Json, Quarantined, Reason
+from connectors.kit.runtime import b64url
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.tokens import TokenSet
+
+try:
+    from pysqlite3 import dbapi2 as sqlite3
+except ImportError:  # no wheel for this machine
+    import sqlite3
+
+SCHEMA_VERSION = 1
+WEAK_ABSENCES = frozenset({"indisponible", "maintenance"})
+"""Absences that say something of the moment, not of the person: they never replace what is already known."""
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE subject (
+  key BLOB PRIMARY KEY, body BLOB NOT NULL, ref_key BLOB, ref BLOB, registered INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX subject_ref ON subject (ref_key) WHERE ref_key IS NOT NULL;
+CREATE INDEX subject_pending ON subject (registered) WHERE registered = 0;
+CREATE TABLE identity (
+  key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
+) WITHOUT ROWID;
+CREATE TABLE fragment (
+  key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, sections BLOB NOT NULL, as_of INTEGER NOT NULL,
+  weak INTEGER NOT NULL, file BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
+) WITHOUT ROWID;
+CREATE TABLE file (
+  key BLOB NOT NULL, mapping TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (key, mapping)
+) WITHOUT ROWID;
+CREATE TABLE quarantine (
+  id INTEGER PRIMARY KEY, file BLOB NOT NULL, format TEXT NOT NULL, position TEXT NOT NULL, path TEXT NOT NULL,
+  reason TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL,
+  UNIQUE (file, format, position, path, reason, detail)
+);
+CREATE TABLE seen (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX seen_expiry ON seen (expires_at);
+CREATE TABLE served (order_key BLOB PRIMARY KEY, commitment TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Change(StrEnum):
+    """What writing a fragment did."""
+
+    NEW = "new"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    OLDER = "older"
+    """The store already knows a later state; an older file never overwrites a newer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A subject the hub has not been told about, or not in its present state."""
+
+    local_id: str
+    record_key: str
+    tokens: TokenSet
+    sections: tuple[str, ...]
+
+
+class EdgeStore:
+    """See the module. One object per process; safe to share between threads."""
+
+    def __init__(self, connection: Any, key: bytes) -> None:
+        self._db = connection
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._aead = AESGCM(_derive(key, b"maillon/edge-store-seal/v1"))
+        self._mac = _derive(key, b"maillon/edge-store-index/v1")
+
+    @classmethod
+    def open(cls, path: Path, key: bytes) -> Self:
+        """Open or create the store at ``path`` under the 32-byte ``key``.
+
+        Raises ``MaillonError(CONFIGURATION)`` for a key of another length, another store's key or another schema
+        version, and ``MaillonError(STORAGE)`` when the disk or SQLite refuses.
+        """
+        if len(key) != 32:
+            raise MaillonError(ErrorKind.CONFIGURATION, "the edge store's key is 32 bytes")
+        try:
+            # SQLite gives the WAL and the shared-memory file the mode of the database.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
+                db.execute(f"PRAGMA {pragma}")
+            store = cls(db, key)
+            store._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise MaillonError(ErrorKind.STORAGE, f"edge store: {type(error).__name__}") from None
+        return store
+
+    def close(self) -> None:
+        """Fold the WAL into the file and close it."""
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.close()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Make every write inside one transaction: durable when the block ends, undone when it raises. May nest."""
+        with self._lock:
+            if self._depth:
+                yield
+                return
+            self._execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._execute("COMMIT")
+            finally:
+                self._depth -= 1
+
+    # --- subjects -----------------------------------------------------------------------------------------------
+
+    def upsert_subject(
+        self, local_id: str, identity_traits: Mapping[str, object], tokens: TokenSet, *, format: str = ""
+    ) -> bool:
+        """Remember what ``format`` says of who ``local_id`` is; say whether anything changed.
+
+        Each format keeps its own traits, so that two files with two spellings do not overwrite one another in turn;
+        the tokens of all are offered to the hub. A change puts the subject back among :meth:`pending`.
+        """
+        key, wire = self._key("subject", local_id), tokens.to_wire()
+        tag = self._tag("identity", {"identity": dict(identity_traits), "tokens": wire})
+        with self.batch():
+            if self._one("SELECT tag FROM identity WHERE key = ? AND format = ?", key, format) == (tag,):
+                return False
+            if self._one("SELECT 1 FROM subject WHERE key = ?", key) is None:
+                body = self._seal({"local_id": local_id}, b"subject", key)
+                self._execute("INSERT INTO subject (key, body) VALUES (?, ?)", key, body)
+            body = self._seal({"identity": dict(identity_traits), "tokens": wire}, b"identity", key, format.encode())
+            self._execute("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)", key, format, tag, body)
+            self._execute("UPDATE subject SET registered = 0 WHERE key = ?", key)
+        return True
+
+    def identity_of(self, local_id: str) -> Json | None:
+        """Return the traits this partner holds of ``local_id``, later formats filling what earlier ones lack."""
+        rows = self._all("SELECT key, format, body FROM identity WHERE key = ? ORDER BY format", self._subject(local_id))
+        found: Json = {}
+        for key, format, body in rows:
+            for name, value in self._unseal(body, b"identity", key, format.encode())["identity"].items():
+                found.setdefault(name, value)
+        return found or None
+
+    def tokens_of(self, local_id: str) -> TokenSet | None:
+        """Return every token of the person behind ``local_id``, from all its records here; ``None`` when unknown."""
+        return self._tokens(self._same_person(self._subject(local_id)))
+
+    def record_key(self, local_id: str) -> str:
+        """Return the name under which the hub knows this record: stable, and nothing without the edge's key."""
+        return b64url.encode(hmac.digest(self._mac, b"record\0" + local_id.encode(), "sha256")[:16])
+
+    def pending(self, limit: int = 500) -> list[Pending]:
+        """Return up to ``limit`` subjects the hub must still be told about."""
+        found = []
+        rows = self._all("SELECT key, body FROM subject WHERE registered = 0 LIMIT ?", limit)
+        for key, body in rows:
+            local_id = self._unseal(body, b"subject", key)["local_id"]
+            tokens = self._tokens([key])
+            sections = {path.split(".", 1)[0] for path in self._statements([key])}
+            if tokens is not None:
+                found.append(Pending(local_id, self.record_key(local_id), tokens, tuple(sorted(sections))))
+        return found
+
+    unregistered = pending
+
+    # --- refs ---------------------------------------------------------------------------------------------------
+
+    def set_ref(self, local_id: str, ref: str) -> None:
+        """Remember the hub's pseudonym of ``local_id`` and that the hub knows its present state.
+
+        Raises ``MaillonError(UNKNOWN_SUBJECT)`` when this edge has no such subject.
+        """
+        key, ref_key = self._subject(local_id), self._key("ref", ref)
+        with self.batch():
+            sealed = self._seal({"ref": ref}, b"ref", key)
+            changed = self._execute(
+                "UPDATE subject SET ref_key = ?, ref = ?, registered = 1 WHERE key = ?", ref_key, sealed, key
+            )
+            if changed.rowcount == 0:
+                raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
+
+    def ref_of(self, local_id: str) -> str | None:
+        """Return the hub's pseudonym of ``local_id``; ``None`` when unknown or not registered yet."""
+        key = self._subject(local_id)
+        row = self._one("SELECT ref FROM subject WHERE key = ?", key)
+        return None if row is None or row[0] is None else str(self._unseal(row[0], b"ref", key)["ref"])
+
+    def local_of(self, ref: str) -> str | None:
+        """Return one local id behind ``ref`` (any of them answers for all); ``None`` when unknown."""
+        row = self._one("SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT 1", self._key("ref", ref))
+        return None if row is None else str(self._unseal(row[1], b"subject", row[0])["local_id"])
+
+    # --- fragments ----------------------------------------------------------------------------------------------
+
+    def put_fragment(
+        self,
+        local_id: str,
+        fragment: Mapping[str, Any],
+        source_file_digest: bytes,
+        *,
+        format: str = "",
+        as_of: datetime | None = None,
+    ) -> Change:
+        """Store what ``format`` says of ``local_id`` as of ``as_of``, in place of what it said before.
+
+        The same content again changes nothing (``date_collecte`` does not count); an earlier state is left out; an
+        answer that is only ``indisponible`` or ``maintenance`` never replaces one that says something.
+        """
+        key, statements = self._key("subject", local_id), fragment["statements"]
+        moment = 0 if as_of is None else int(as_of.timestamp())
+        weak = all(s.get("absence") in WEAK_ABSENCES for s in statements.values())
+        content = {p: {k: v for k, v in s.items() if k != "date_collecte"} for p, s in statements.items()}
+        tag = self._tag("fragment", content)
+        sections = self._tag("sections", sorted({path.split(".", 1)[0] for path in statements}))
+        with self.batch():
+            row = self._one(
+                "SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format
+            )
+            if row is not None:
+                if row[0] == tag:
+                    return Change.UNCHANGED
+                if (row[2] > moment and not row[3]) or (weak and not row[3]):
+                    return Change.OLDER
+            body = self._seal({"statements": dict(statements)}, b"fragment", key, format.encode())
+            self._execute(
+                "INSERT OR REPLACE INTO fragment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                *(key, format, tag, sections, moment, weak, self._key("file", source_file_digest.hex()), body),
+            )
+            if row is None or row[1] != sections:
+                self._execute("UPDATE subject SET registered = 0 WHERE key = ?", key)
+        return Change.NEW if row is None else Change.UPDATED
+
+    def fragment_of(self, local_id: str) -> Json | None:
+        """Return the one fragment of the person behind ``local_id``, drawn from all formats and records held here.
+
+        Of two statements on one field the later state stands; ``None`` when nothing is held.
+        """
+        statements = self._statements(self._same_person(self._subject(local_id)))
+        return {"v": 1, "statements": statements} if statements else None
+
+    # --- files and quarantine -----------------------------------------------------------------------------------
+
+    def has_file(self, digest: bytes, mapping: str) -> bool:
+        """Say whether the file of that SHA-256 was wholly ingested under this ``mapping`` version."""
+        row = self._one("SELECT 1 FROM file WHERE key = ? AND mapping = ?", self._key("file", digest.hex()), mapping)
+        return row is not None
+
+    def remember_file(self, digest: bytes, mapping: str, at: datetime) -> None:
+        """Remember that the file was wholly ingested."""
+        with self.batch():
+            key = self._key("file", digest.hex())
+            self._execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", key, mapping, int(at.timestamp()))
+
+    def quarantine(self, entry: Quarantined, file_digest: bytes, format: str, at: datetime) -> bool:
+        """Keep ``entry``; say whether it was not already there."""
+        with self.batch():
+            done = self._execute(
+                "INSERT OR IGNORE INTO quarantine (file, format, position, path, reason, detail, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                self._key("file", file_digest.hex()),
+                *(format, entry.position, entry.path, entry.reason.value, entry.detail),
+                int(at.timestamp()),
+            )
+        return bool(done.rowcount)
+
+    def quarantined(self, file_digest: bytes | None = None) -> list[Quarantined]:
+        """Return what was set aside, of one file or of all, in order."""
+        rows = self._all(
+            "SELECT position, path, reason, detail FROM quarantine WHERE ?1 IS NULL OR file = ?1 ORDER BY id",
+            None if file_digest is None else self._key("file", file_digest.hex()),
+        )
+        return [Quarantined(position, path, Reason(reason), detail) for position, path, reason, detail in rows]
+
+    def count(self) -> int:
+        """Return how many subjects are held."""
+        return int(self._all("SELECT count(*) FROM subject")[0][0])
+
+    # --- single-use values and served orders --------------------------------------------------------------------
+
+    def remember_order(self, order_id: str, expires_at: datetime) -> bool:
+        """Remember an order until ``expires_at``; ``False`` when it was seen before."""
+        return self._first_time("order", order_id, expires_at)
+
+    def remember_nonce(self, digest: bytes | str, expires_at: datetime) -> bool:
+        """Remember the salted digest of a request's nonce until ``expires_at``; ``False`` when it was seen before."""
+        return self._first_time("nonce", digest if isinstance(digest, str) else digest.hex(), expires_at)
+
+    def forget_expired(self, at: datetime) -> None:
+        """Drop single-use values that expired before ``at``: what they guarded is refused for its age by now."""
+        with self.batch():
+            self._execute("DELETE FROM seen WHERE expires_at < ?", int(at.timestamp()))
+
+    def served(self, order_id: str, commitment: str, at: datetime) -> None:
+        """Remember that an order was answered, to ask later for its inclusion in the log."""
+        with self.batch():
+            self._execute(
+                "INSERT OR IGNORE INTO served VALUES (?, ?, ?)",
+                *(self._key("order", order_id), commitment, int(at.timestamp())),
+            )
+
+    def served_commitments(self) -> list[tuple[str, datetime]]:
+        """Return the log commitments of the orders answered, oldest first, with the time of each."""
+        rows = self._all("SELECT commitment, at FROM served ORDER BY at")
+        return [(commitment, datetime.fromtimestamp(at, UTC)) for commitment, at in rows]
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        with self.batch():
+            (version,) = self._all("PRAGMA user_version")[0]
+            if version == 0:
+                for statement in _TABLES.split(";\n"):
+                    self._execute(statement)
+                self._execute("INSERT INTO meta VALUES ('key_check', ?)", self._key("check", ""))
+                self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
+            check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
+            if check is None or not hmac.compare_digest(check[0], self._key("check", "")):
+                raise MaillonError(ErrorKind.CONFIGURATION, "this key is not this edge store's")
+
+    def _first_time(self, kind: str, value: str, expires_at: datetime) -> bool:
+        with self.batch():
+            row = (self._key(kind, value), int(expires_at.timestamp()))
+            return bool(self._execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", *row).rowcount)
+
+    def _subject(self, local_id: str) -> bytes:
+        return self._key("subject", local_id)
+
+    def _same_person(self, key: bytes) -> list[bytes]:
+        rows = self._all(
+            "SELECT key FROM subject WHERE key = ?1 OR ref_key = (SELECT ref_key FROM subject WHERE key = ?1)", key
+        )
+        return [row[0] for row in rows]
+
+    def _statements(self, keys: Iterable[bytes]) -> Json:
+        ranked = []
+        for key in keys:
+            for format, as_of, body in self._all("SELECT format, as_of, body FROM fragment WHERE key = ?", key):
+                for path, statement in self._unseal(body, b"fragment", key, format.encode())["statements"].items():
+                    ranked.append((path, statement.get("absence") not in WEAK_ABSENCES, as_of, format, key, statement))
+        return {row[0]: row[-1] for row in sorted(ranked, key=lambda row: row[:-1])}
+
+    def _tokens(self, keys: Iterable[bytes]) -> TokenSet | None:
+        sets = []
+        for key in keys:
+            for format, body in self._all("SELECT format, body FROM identity WHERE key = ? ORDER BY format", key):
+                sets.append(TokenSet.from_wire(self._unseal(body, b"identity", key, format.encode())["tokens"]))
+        if not sets:
+            return None
+        # The record that says most about the person speaks for it where flags differ.
+        flags = max(sets, key=lambda tokens: len(tokens.tokens)).flags
+        return TokenSet(tuple(dict.fromkeys(token for tokens in sets for token in tokens.tokens)), flags)
+
+    def _key(self, kind: str, value: str) -> bytes:
+        return hmac.digest(self._mac, f"{kind}\0{value}".encode(), "sha256")[:16]
+
+    def _tag(self, kind: str, value: object) -> bytes:
+        return hmac.digest(self._mac, kind.encode() + b"\0" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256")
+
+    def _seal(self, value: object, *place: bytes) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._aead.encrypt(nonce, orjson.dumps(value), b"\0".join(place))
+
+    def _unseal(self, sealed: bytes, *place: bytes) -> Any:
+        try:
+            return orjson.loads(self._aead.decrypt(sealed[:12], sealed[12:], b"\0".join(place)))
+        except (InvalidTag, ValueError):
+            raise MaillonError(ErrorKind.STORAGE, "an edge store row was altered or moved") from None
+
+    def _execute(self, sql: str, *args: object) -> Any:
+        try:
+            return self._db.execute(sql, args)
+        except sqlite3.Error as error:
+            raise MaillonError(ErrorKind.STORAGE, f"edge store: {type(error).__name__}") from None
+
+    def _one(self, sql: str, *args: object) -> tuple[Any, ...] | None:
+        rows = self._all(sql, *args)
+        return rows[0] if rows else None
+
+    def _all(self, sql: str, *args: object) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return list(self._execute(sql, *args).fetchall())
+
+
+def _derive(key: bytes, info: bytes) -> bytes:
+    # The store's key is uniform, so HKDF's extract step (RFC 5869 §3.3) is not needed.
+    return HKDFExpand(SHA256(), 32, info).derive(key)

@@ -1,0 +1,78 @@
+"""What a connector is made of: a reader turns a source's bytes into records, a mapping turns records into fragments.
+
+Everything that cannot be read or mapped leaves as a :class:`Quarantined` entry beside the good ones: a position, a
+path and a reason, never a value. Readers stream; none of them holds more than one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, BinaryIO, Protocol
+
+Json = dict[str, Any]
+"""A JSON object, as ``json`` reads it."""
+
+
+class Reason(StrEnum):
+    """Why a record, or the rest of a file, was set aside. Stable codes, shown in French by the pages."""
+
+    # The bytes
+    MALFORMED = "malformed"
+    ENCODING = "encoding"
+    DUPLICATE_KEY = "duplicate_key"
+    TOO_LARGE = "too_large"
+    DTD_REFUSED = "dtd_refused"
+    TRUNCATED = "truncated"
+    COUNT_MISMATCH = "count_mismatch"
+    # The table
+    WRONG_DELIMITER = "wrong_delimiter"
+    MISSING_COLUMN = "missing_column"
+    UNKNOWN_COLUMN = "unknown_column"
+    DUPLICATE_COLUMN = "duplicate_column"
+    COLUMN_SHIFT = "column_shift"
+    # The record
+    SCHEMA = "schema"
+    UNKNOWN_CODE = "unknown_code"
+    BAD_DATE = "bad_date"
+    BAD_NUMBER = "bad_number"
+    BAD_VALUE = "bad_value"
+    BAD_NIR = "bad_nir"
+    IDENTITY = "identity"
+    ANSWER_ABOUT_ANOTHER = "answer_about_another"
+    """The answer does not contain the person it was asked about."""
+    NO_SUBJECT = "no_subject"
+    FRAGMENT = "fragment"
+    """The mapping's result is not a valid fragment: the mapping is at fault, not the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """One record as the source wrote it: where it stood (``line 12``, ``record 3``) and its content."""
+
+    position: str
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One thing set aside: where, which path inside (names from our schemas only), why. Never a value."""
+
+    position: str
+    path: str
+    reason: Reason
+    detail: str = ""
+    """A word from our own vocabulary that makes the reason precise (a schema keyword, a column of the manifest)."""
+
+
+class Reader(Protocol):
+    """Streams the records of one file. Built from the options of a manifest, which it has already checked."""
+
+    def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
+        """Yield every record of ``stream`` in order, and an entry for each that cannot be read.
+
+        Raises nothing for bad content: what cannot be read is an entry, and ends the stream when the rest is lost.
+        Memory stays bounded whatever the file holds.
+        """
+        ...
