@@ -5,13 +5,11 @@ joserfc does the cryptography; this module pins what it may do. Errors name the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-import rfc8785
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
@@ -20,6 +18,7 @@ from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.clock import from_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import SealKey, SigningKey
+from consent.canonical import digest, jcs
 
 MAX_COMPACT: Final = 2 * 1024 * 1024
 """Largest JWS or JWE accepted, in characters."""
@@ -65,8 +64,8 @@ def sign(payload: Mapping[str, Any], typ: str, key: SigningKey) -> str:
     Raises ``MaillonError(MALFORMED)`` for a payload JCS cannot write (NaN, an integer beyond 2⁵³).
     """
     try:
-        data = rfc8785.dumps(dict(payload))
-    except rfc8785.CanonicalizationError:
+        data = jcs(payload)
+    except ValueError:
         raise MaillonError(ErrorKind.MALFORMED, f"{typ}: payload has no canonical form") from None
     header = {"alg": "Ed25519", "typ": typ, "kid": key.thumbprint}
     return jws.serialize_compact(header, data, key.jose, registry=_JWS)
@@ -96,7 +95,7 @@ def peek(token: str, typ: str) -> dict[str, Any]:
 
 def jws_digest(token: str) -> str:
     """Return the base64url SHA-256 of the compact ASCII form of a JWS or JWE."""
-    return b64url.encode(hashlib.sha256(token.encode("ascii")).digest())
+    return digest(token.encode("ascii"))
 
 
 def seal(data: bytes, typ: str, public_jwk: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,14 +20,14 @@ import orjson
 
 from connectors.kit import seal
 from connectors.kit.runtime import b64url, keys, strict_json
-from connectors.kit.runtime.clock import from_epoch, to_epoch
+from connectors.kit.runtime.clock import Clock, from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PartnerSlug, is_slug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.seal import Typ
+from consent.model import KINDS
 
 HUB: Final = PartnerSlug("hub")
-KINDS: Final = ("hub", "departement", "commune", "caisse", "etat", "sante", "bailleur", "association")
 OPERATIONAL_LIFETIME: Final = timedelta(minutes=30)
 ROTATE_BEFORE: Final = timedelta(minutes=5)
 """An operational pair this close to its end is replaced, so that nothing sealed to it outlives it."""
@@ -294,6 +295,25 @@ class OperationalKeys:
     def sign(self, payload: Mapping[str, Any], typ: str) -> str:
         """Return the JWS of ``payload`` with this pair's certificate inside."""
         return seal.sign({**payload, "certificate": self.certificate}, typ, self.sign_key)
+
+
+class RotatingKeys:
+    """Calling it gives the live operational keys of one identity, minted anew before they expire. Thread-safe."""
+
+    def __init__(self, identity: SigningKey, slug: str, clock: Clock) -> None:
+        self._identity = identity
+        self._slug = slug
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._current: OperationalKeys | None = None
+
+    def __call__(self) -> OperationalKeys:
+        """Return keys with at least :data:`ROTATE_BEFORE` to live."""
+        with self._lock:
+            at = self._clock.now()
+            if self._current is None or self._current.should_rotate(at):
+                self._current = OperationalKeys.mint(self._identity, self._slug, at)
+            return self._current
 
 
 def issuer_of(token: str, typ: str, member: str) -> PartnerSlug:

@@ -1,0 +1,248 @@
+"""One way to speak HTTP to the far side: bounded in time and size, no redirect, no proxy, strict JSON.
+
+What goes wrong there is a :class:`FarSideError` (it did not answer as it should) or a :class:`ProblemError` (it
+answered with an RFC 9457 problem); both know the typed absence (DOMAIN §3) a reader of the dossier is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from connectors.kit.runtime import strict_json
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.serving import is_loopback
+
+CONNECT_SECONDS: Final = 3.0
+ANSWER_SECONDS: Final = 7.0
+"""With the connection, 10 s in all: an order lives no longer."""
+MAX_BYTES: Final = 4 * 1024 * 1024
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+JOSE: Final = "application/jose"
+
+_REASON: Final = re.compile(r"[a-z_]{1,40}")
+
+INDISPONIBLE: Final = "indisponible"
+MAINTENANCE: Final = "maintenance"
+NON_AUTORISE: Final = "non_autorise"
+PERSONNE_INCONNUE: Final = "personne_inconnue"
+
+
+class FarSideError(MaillonError):
+    """The far side did not answer, or answered something that is no answer. ``outcome`` is the typed absence."""
+
+    def __init__(self, kind: ErrorKind, detail: str, outcome: str = INDISPONIBLE) -> None:
+        super().__init__(kind, detail)
+        self.outcome = outcome
+
+
+class ProblemError(MaillonError):
+    """The far side refused with a problem (RFC 9457): its HTTP ``status``, and ``reason`` where the type has one."""
+
+    def __init__(self, kind: ErrorKind, detail: str, status: int, pointer: str | None, reason: str | None) -> None:
+        super().__init__(kind, detail, pointer=pointer)
+        self.status = status
+        self.reason = reason
+
+
+def outcome_of(error: MaillonError) -> str:
+    """Return the typed absence to state for a source that failed with ``error``."""
+    if isinstance(error, FarSideError):
+        return error.outcome
+    if isinstance(error, ProblemError) and error.status < 500:
+        return PERSONNE_INCONNUE if error.reason == "unknown_ref" else NON_AUTORISE
+    return INDISPONIBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful (2xx) answer."""
+
+    status: int
+    body: bytes
+
+
+class Transport:
+    """A pool of connections. Safe to share between threads: it keeps no cookie, credential or state of a call."""
+
+    def __init__(
+        self, *, ca_file: Path | None = None, connect: float = CONNECT_SECONDS, answer: float = ANSWER_SECONDS
+    ) -> None:
+        """``ca_file`` replaces the public authorities for TLS; ``connect`` and ``answer`` are seconds."""
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy, .netrc or CA bundle from the environment
+        self._session.verify = True if ca_file is None else str(ca_file)
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.mount("http://", _DeadlineAdapter(pool_maxsize=16))
+        self._session.mount("https://", _DeadlineAdapter(pool_maxsize=16))
+        self._timeout = (connect, answer)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._session.close()
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        bearer: str | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Reply:
+        """Send one request and return its 2xx answer, whose media type is ``accept``.
+
+        Raises ``MaillonError(TLS_REQUIRED)`` before sending anything in clear off loopback, :class:`FarSideError`
+        (``UNAVAILABLE``, ``TIMEOUT``, ``MALFORMED``, ``TOO_LARGE``) and :class:`ProblemError`.
+        """
+        check_url(url)
+        headers = {"Accept": f"{accept}, {PROBLEM}", "Accept-Encoding": "identity", "User-Agent": "maillon"}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
+        try:
+            with self._session.request(
+                method, url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+            ) as response:
+                return _judge(response, _read(response, max_bytes), accept)
+        except requests.Timeout:
+            raise FarSideError(ErrorKind.TIMEOUT, "no answer in time") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
+            # The exception's own text may quote the URL or a header; its class says enough.
+            if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+                raise FarSideError(ErrorKind.TIMEOUT, "no answer in time") from None
+            raise FarSideError(ErrorKind.UNAVAILABLE, type(error).__name__) from None
+
+    def call_json(self, method: str, url: str, document: object = None, *, bearer: str | None = None) -> Any:
+        """Send ``document`` as JSON (nothing if ``None``), return the answer's JSON value; raises as `call`."""
+        reply = self.call(method, url, body=None if document is None else orjson.dumps(document), bearer=bearer)
+        try:
+            return strict_json.loads(reply.body)
+        except MaillonError as error:
+            raise FarSideError(error.kind, error.detail) from None
+
+
+def check_url(url: str) -> None:
+    """Raise ``MaillonError(TLS_REQUIRED)`` for clear text off loopback, ``CONFIGURATION`` for what is no HTTP URL."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
+        raise MaillonError(ErrorKind.CONFIGURATION, "endpoint is not an http(s) URL")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise MaillonError(ErrorKind.TLS_REQUIRED, "https is required off loopback")
+
+
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(65536):
+        body += chunk
+        if len(body) > max_bytes:
+            raise FarSideError(ErrorKind.TOO_LARGE, f"answer above {max_bytes} bytes")
+    return bytes(body)
+
+
+def _judge(response: requests.Response, body: bytes, accept: str) -> Reply:
+    status = response.status_code
+    media_type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    if 200 <= status < 300:
+        if media_type != accept:
+            raise FarSideError(ErrorKind.MALFORMED, "answer's content type")
+        return Reply(status, body)
+    if status == 503 and "Retry-After" in response.headers:
+        raise FarSideError(ErrorKind.UNAVAILABLE, "under maintenance", MAINTENANCE)
+    if 400 <= status < 600 and media_type == PROBLEM:
+        raise _problem(status, body)
+    if status == 404:
+        raise FarSideError(ErrorKind.NOT_FOUND, "HTTP 404")
+    raise FarSideError(ErrorKind.UNAVAILABLE, f"HTTP {status}")
+
+
+def _problem(status: int, body: bytes) -> MaillonError:
+    try:
+        problem: Mapping[str, Any] = strict_json.loads_object(body, max_bytes=16384, max_depth=8)
+        kind = ErrorKind(str(problem.get("type", "")).rsplit("/", 1)[-1])
+    except (MaillonError, ValueError):
+        return FarSideError(ErrorKind.UNAVAILABLE, f"HTTP {status} with an unreadable problem")
+    detail, pointer, reason = (problem.get(member) for member in ("detail", "pointer", "reason"))
+    return ProblemError(
+        kind,
+        detail[:200] if isinstance(detail, str) else kind.value,
+        status,
+        pointer if isinstance(pointer, str) else None,
+        reason if isinstance(reason, str) and _REASON.fullmatch(reason) else None,
+    )
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket until a moment, not for so long per byte: a far side that drips cannot hold us."""
+
+    def __init__(self, raw: io.BufferedIOBase, sock: socket.socket) -> None:
+        self._raw = raw  # keeps http.client's own count of who uses the socket
+        self._sock = sock
+        self._deadline = time.monotonic() + (sock.gettimeout() or ANSWER_SECONDS)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp, sock))
+
+
+class _HttpConnection(HTTPConnection):
+    response_class = _DeadlineResponse
+
+
+class _HttpsConnection(HTTPSConnection):
+    response_class = _DeadlineResponse
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _DeadlineAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
