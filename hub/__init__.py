@@ -1,0 +1,1 @@
+"""The hub: who holds what, who may see it, who saw it; never what it says."""

@@ -1,0 +1,141 @@
+"""The hub's own secrets: index pepper, one independent root per partner, the key that wraps persons' secrets.
+
+One 0600 file. None of it is ever in the database, none of it is shared with an edge, and the connectors' ``K_link``
+is never here (DESIGN §4). HKDF-SHA256 (RFC 5869); ``info`` is ``maillon/<use>/v1 ‖ u16 length ‖ id ‖ u32 epoch``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from connectors.kit.runtime import b64url, keys, strict_json
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import PersonId, Ref
+from connectors.kit.runtime.keys import SigningKey
+
+_NONCE = 12
+
+
+def derive(root: bytes, use: str, name: str, epoch: int) -> bytes:
+    """Return 32 bytes for ``use`` and ``name`` under ``epoch``, by HKDF-SHA256 from ``root``."""
+    identifier = name.encode()
+    info = f"maillon/{use}/v1".encode() + len(identifier).to_bytes(2, "big") + identifier + epoch.to_bytes(4, "big")
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(root)
+
+
+class Keyring:
+    """The opened keyring. Thread-safe; writes its file only when a partner's root is added."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        """Use :meth:`create` or :meth:`load`."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._index = [b64url.decode(key, length=32) for key in content["index"]]
+        self._wrap = b64url.decode(content["wrap"], length=32)
+        self._lookup = b64url.decode(content["lookup"], length=32)
+        self._roots = {slug: b64url.decode(key, length=32) for slug, key in content["partners"].items()}
+        self._refs: dict[str, bytes] = {}
+        self.ref_epoch: int = content["ref_epoch"]
+        self.token_key = SigningKey.from_jwk(content["token_key"])
+        """Signs the hub's access tokens; kept, so that a restart does not sign everyone out."""
+
+    @classmethod
+    def create(cls, path: Path) -> Keyring:
+        """Make a new keyring at ``path``; raises as ``keys.write_private``."""
+        content = {
+            "v": 1,
+            "index": [b64url.encode(secrets.token_bytes(32))],
+            "wrap": b64url.encode(secrets.token_bytes(32)),
+            "lookup": b64url.encode(secrets.token_bytes(32)),
+            "ref_epoch": 1,
+            "partners": {},
+            "token_key": SigningKey.generate().private_jwk(),
+        }
+        keys.write_private(path, orjson.dumps(content))
+        return cls(path, content)
+
+    @classmethod
+    def load(cls, path: Path) -> Keyring:
+        """Return the keyring at ``path``; ``MaillonError(CONFIGURATION)`` when it is not one, or not private."""
+        try:
+            return cls(path, strict_json.loads_object(keys.read_private(path)))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{path.name} is not a keyring") from None
+
+    def add_partners(self, slugs: Iterable[str]) -> None:
+        """Give every slug that has none a root of its own, durably, before anyone can be given a ref under it."""
+        with self._lock:
+            new = {slug: secrets.token_bytes(32) for slug in slugs if slug not in self._roots}
+            if not new:
+                return
+            content: Any = strict_json.loads_object(keys.read_private(self._path))
+            content["partners"] |= {slug: b64url.encode(root) for slug, root in new.items()}
+            replacement = self._path.with_name(f"{self._path.name}.new")
+            replacement.unlink(missing_ok=True)
+            keys.write_private(replacement, orjson.dumps(content))
+            os.replace(replacement, self._path)
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+            self._roots |= new
+
+    @property
+    def index_epoch(self) -> int:
+        """The epoch new tokens are stored under."""
+        return len(self._index)
+
+    def index_token(self, token: bytes) -> tuple[int, bytes]:
+        """Return a token as the hub stores it: a signed 64-bit look-up and an independent 128-bit value.
+
+        A rotation re-wraps what is stored (``t′ = HMAC(K2, t)``), so a fresh token goes through every epoch in turn.
+        """
+        for key in self._index:
+            token = hmac.digest(key, token, "sha256")
+        return int.from_bytes(token[:8], "big", signed=True), token[8:24]
+
+    def record_key(self, partner: str, record_key: str) -> bytes:
+        """Return the 16 bytes a partner's record key is stored as."""
+        return hmac.digest(self._lookup, f"record\0{partner}\0{record_key}".encode(), "sha256")[:16]
+
+    def ref(self, partner: str, s_ref: bytes) -> Ref:
+        """Return a person's pseudonym at ``partner``: ``HMAC(HKDF(root_partner, epoch), s_ref)[:16]``, base64url.
+
+        Raises ``MaillonError(UNKNOWN_PARTNER)`` for a partner without a root.
+        """
+        key = self._refs.get(partner)
+        if key is None:
+            root = self._roots.get(partner)
+            if root is None:
+                raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "no root for this partner in the keyring")
+            key = self._refs[partner] = derive(root, "ref", partner, self.ref_epoch)
+        return Ref(b64url.encode(hmac.digest(key, s_ref, "sha256")[:16]))
+
+    def ref_lookup(self, partner: str, ref: str) -> bytes:
+        """Return the 16 bytes a ref is looked up by; the ref itself is not stored."""
+        return hmac.digest(self._lookup, f"ref\0{partner}\0{ref}".encode(), "sha256")[:16]
+
+    def wrap(self, person_id: PersonId, use: str, secret: bytes) -> bytes:
+        """Return ``secret`` encrypted for the secrets store, bound to its person and use (AES-256-GCM)."""
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + AESGCM(self._wrap).encrypt(nonce, secret, f"{person_id}/{use}".encode())
+
+    def unwrap(self, person_id: PersonId, use: str, wrapped: bytes) -> bytes:
+        """Return what :meth:`wrap` encrypted; ``MaillonError(STORAGE)`` when it is not this person's."""
+        try:
+            return AESGCM(self._wrap).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], f"{person_id}/{use}".encode())
+        except (InvalidTag, ValueError):
+            raise MaillonError(ErrorKind.STORAGE, "a person's secret does not open with this keyring") from None

@@ -1,0 +1,135 @@
+"""Tokens → candidates. Look-up is one indexed query on 64 bits; the 128-bit value decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import Connection, delete, insert, or_, select
+
+from connectors.kit.runtime.ids import PersonId
+from hub.store.tables import record, review, token
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedToken:
+    """A token as the hub keeps it: keyed, cut in a signed 64-bit look-up and a 128-bit value."""
+
+    kind: str
+    epoch: int
+    lookup: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedRecord:
+    """One record of a person: kind → its 128-bit values, and the flags its connector sent."""
+
+    tokens: Mapping[str, frozenset[bytes]]
+    flags: Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPerson:
+    """A person with all of its records, and the persons it already stands before a reviewer with."""
+
+    person_id: PersonId
+    records: tuple[IndexedRecord, ...]
+    settled: frozenset[str]
+
+
+class Index:
+    """Rows of ``token`` and ``review``."""
+
+    def __init__(self, connection: Connection, at: datetime) -> None:
+        """Bind to one transaction at ``at``."""
+        self._connection = connection
+        self._at = at
+
+    def add(self, person_id: PersonId, record_id: str, tokens: Iterable[IndexedToken]) -> None:
+        """Replace the record's tokens by ``tokens``."""
+        self._connection.execute(delete(token).where(token.c.person_id == person_id, token.c.record_id == record_id))
+        rows = [
+            {
+                "lookup": t.lookup,
+                "kind": t.kind,
+                "epoch": t.epoch,
+                "value": t.value,
+                "record_id": record_id,
+                "person_id": person_id,
+            }
+            for t in sorted(set(tokens), key=lambda t: (t.lookup, t.kind))
+        ]
+        if rows:
+            self._connection.execute(insert(token), rows)
+
+    def sharing(self, tokens: Iterable[IndexedToken]) -> list[IndexedPerson]:
+        """Return every person that has one of ``tokens``, each with all of its records."""
+        wanted = {(t.kind, t.epoch, t.value): t.lookup for t in tokens}
+        rows = self._connection.execute(
+            select(token.c.kind, token.c.epoch, token.c.value, token.c.person_id).where(
+                token.c.lookup.in_(sorted(set(wanted.values())))
+            )
+        )
+        persons = {row.person_id for row in rows if (row.kind, row.epoch, row.value) in wanted}
+        if not persons:
+            return []
+        settled = self._settled(persons)
+        return [
+            IndexedPerson(PersonId(person), tuple(records), frozenset(settled.get(person, ())))
+            for person, records in self._records(persons).items()
+        ]
+
+    def open_review(self, person_id: PersonId, record_id: str, patterns: Mapping[str, Mapping[str, object]]) -> None:
+        """Ask a human whether ``person_id`` is one of the candidates of ``patterns`` (person → what agrees)."""
+        self._connection.execute(
+            insert(review),
+            [
+                {
+                    "person_id": person_id,
+                    "candidate_id": candidate,
+                    "record_id": record_id,
+                    "pattern": orjson.dumps(pattern, option=orjson.OPT_SORT_KEYS).decode(),
+                    "opened_at": self._at,
+                }
+                for candidate, pattern in patterns.items()
+            ],
+        )
+
+    def reviews(self) -> list[tuple[str, str, dict[str, object]]]:
+        """Return the open reviews, oldest first: (provisional person, candidate, pattern)."""
+        rows = self._connection.execute(select(review).order_by(review.c.opened_at, review.c.person_id))
+        return [(row.person_id, row.candidate_id, orjson.loads(row.pattern)) for row in rows]
+
+    def _records(self, persons: set[str]) -> dict[str, list[IndexedRecord]]:
+        rows = self._connection.execute(
+            select(token.c.person_id, token.c.record_id, token.c.kind, token.c.value, record.c.flags)
+            .join(record, record.c.record_id == token.c.record_id)
+            .where(token.c.person_id.in_(sorted(persons)))
+        )
+        flags: dict[tuple[str, str], str] = {}
+        values: dict[tuple[str, str], dict[str, set[bytes]]] = {}
+        for row in rows:
+            key = (row.person_id, row.record_id)
+            flags[key] = row.flags
+            values.setdefault(key, {}).setdefault(row.kind, set()).add(row.value)
+        found: dict[str, list[IndexedRecord]] = {}
+        for key in sorted(values):
+            kinds = {kind: frozenset(held) for kind, held in values[key].items()}
+            found.setdefault(key[0], []).append(IndexedRecord(kinds, orjson.loads(flags[key])))
+        return found
+
+    def _settled(self, persons: set[str]) -> dict[str, set[str]]:
+        ids = sorted(persons)
+        rows = self._connection.execute(
+            select(review.c.person_id, review.c.candidate_id).where(
+                or_(review.c.person_id.in_(ids), review.c.candidate_id.in_(ids))
+            )
+        )
+        pairs: dict[str, set[str]] = {}
+        for row in rows:
+            pairs.setdefault(row.person_id, set()).add(row.candidate_id)
+            pairs.setdefault(row.candidate_id, set()).add(row.person_id)
+        return pairs

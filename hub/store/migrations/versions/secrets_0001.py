@@ -1,0 +1,23 @@
+"""The first tables of secrets.db."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "secrets_0001"
+down_revision = None
+branch_labels = ("secrets",)
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "person_secret",
+        sa.Column("person_id", sa.String(length=36), nullable=False),
+        sa.Column("use", sa.String(length=24), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("person_id", "use", name=op.f("pk_person_secret")),
+    )

@@ -1,0 +1,136 @@
+"""Persons: random ids that never leave the hub, the records linked to them, who holds what, and their refs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from connectors.kit.runtime.ids import PersonId, new_uuid
+from hub.store.tables import holding, link, person, person_ref, record
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A partner that registered the person, and the sections it declared. None: it does not say."""
+
+    partner: str
+    sections: frozenset[str]
+
+
+class Persons:
+    """Rows of ``person``, ``record``, ``link``, ``holding`` and ``person_ref``."""
+
+    def __init__(self, connection: Connection, at: datetime) -> None:
+        """Bind to one transaction at ``at``."""
+        self._connection = connection
+        self._at = at
+
+    def create(self, *, provisional: bool) -> PersonId:
+        """Return a new person's id."""
+        person_id = PersonId(new_uuid())
+        self._connection.execute(
+            insert(person).values(person_id=person_id, created_at=self._at, provisional=provisional)
+        )
+        return person_id
+
+    def version(self, person_id: PersonId) -> int:
+        """Return how many consent events the person has had; moves with every one of them."""
+        return int(
+            self._connection.execute(select(person.c.version).where(person.c.person_id == person_id)).scalar_one()
+        )
+
+    def record_of(self, partner: str, record_key: bytes) -> tuple[str, PersonId] | None:
+        """Return the record a partner already registered under ``record_key`` and the person it belongs to now."""
+        row = self._connection.execute(
+            select(record.c.record_id, link.c.person_id)
+            .join(link, (link.c.record_id == record.c.record_id) & link.c.until.is_(None))
+            .where(record.c.partner == partner, record.c.record_key == record_key)
+        ).first()
+        return None if row is None else (row.record_id, PersonId(row.person_id))
+
+    def add_record(
+        self,
+        person_id: PersonId,
+        partner: str,
+        record_key: bytes,
+        flags: Mapping[str, object],
+        *,
+        rule: str,
+        actor: str,
+    ) -> str:
+        """Add a record, linked to ``person_id`` by ``rule`` on the word of ``actor``; return its id."""
+        record_id = new_uuid()
+        self._connection.execute(
+            insert(record).values(
+                record_id=record_id,
+                partner=partner,
+                record_key=record_key,
+                flags=orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode(),
+                created_at=self._at,
+            )
+        )
+        self._connection.execute(
+            insert(link).values(person_id=person_id, record_id=record_id, since=self._at, rule=rule, actor=actor)
+        )
+        return record_id
+
+    def set_flags(self, record_id: str, flags: Mapping[str, object]) -> None:
+        """Replace a record's flags by those of its newest registration."""
+        text = orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode()
+        self._connection.execute(update(record).where(record.c.record_id == record_id).values(flags=text))
+
+    def declare(self, person_id: PersonId, partner: str, record_id: str, sections: Iterable[str]) -> None:
+        """Make ``sections`` what ``partner`` declares to hold through this record (none: it does not say)."""
+        mine = (holding.c.person_id == person_id) & (holding.c.partner == partner) & (holding.c.record_id == record_id)
+        wanted = set(sections) or {""}
+        had = set(self._connection.execute(select(holding.c.section).where(mine)).scalars())
+        if had - wanted:
+            self._connection.execute(holding.delete().where(mine & holding.c.section.in_(had - wanted)))
+        if wanted - had:
+            self._connection.execute(
+                insert(holding),
+                [
+                    {
+                        "person_id": person_id,
+                        "partner": partner,
+                        "record_id": record_id,
+                        "section": section,
+                        "since": self._at,
+                    }
+                    for section in sorted(wanted - had)
+                ],
+            )
+
+    def holdings(self, person_id: PersonId) -> dict[str, Holding]:
+        """Return who holds something of the person. An undeclared record makes the partner's sections unknown."""
+        rows = self._connection.execute(
+            select(holding.c.partner, holding.c.section).where(holding.c.person_id == person_id)
+        )
+        sections: dict[str, set[str]] = {}
+        for row in rows:
+            sections.setdefault(row.partner, set()).add(row.section)
+        return {
+            partner: Holding(partner, frozenset() if "" in names else frozenset(names))
+            for partner, names in sections.items()
+        }
+
+    def add_ref(self, person_id: PersonId, partner: str, epoch: int, lookup: bytes) -> None:
+        """Remember the keyed look-up of a person's ref at ``partner``; does nothing when it is there."""
+        row = {"person_id": person_id, "partner": partner, "epoch": epoch, "lookup": lookup}
+        self._connection.execute(upsert(person_ref).values(row).on_conflict_do_nothing())
+
+    def by_ref(self, partner: str, lookup: bytes) -> PersonId | None:
+        """Return whom a keyed look-up of ``partner``'s means, None when no one."""
+        found = self._connection.execute(
+            select(person_ref.c.person_id).where(person_ref.c.lookup == lookup, person_ref.c.partner == partner)
+        ).scalar()
+        return None if found is None else PersonId(found)
+
+    def count(self) -> int:
+        """Return how many persons there are."""
+        return int(self._connection.execute(select(func.count()).select_from(person)).scalar_one())

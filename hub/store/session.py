@@ -1,0 +1,203 @@
+"""The unit of work and its two runners: one writer thread with group commit, many read-only readers.
+
+An item is a function of a ``UnitOfWork``. The writer takes every item that waits, opens one ``BEGIN IMMEDIATE``,
+gives each its own SAVEPOINT, commits once (WAL, ``synchronous=FULL``) and only then answers: whoever has an answer
+has a durable write. An item that raises loses its own savepoint and nothing else; a storage failure or a failed
+commit fails every item of the batch, and nothing of it was acknowledged (DESIGN §1.9, §8).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from hub.store.access import AccessLog
+from hub.store.bookkeeping import Bookkeeping
+from hub.store.consents import ConsentRegister
+from hub.store.index import Index
+from hub.store.journal import Journal
+from hub.store.partners import Partners
+from hub.store.persons import Persons
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class UnitOfWork:
+    """One transaction's view of the store. ``at`` is the moment it was given the lock, aware UTC.
+
+    Services write through its repositories and never commit; the runner that made it does.
+    """
+
+    connection: Connection
+    at: datetime
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The one order of all events."""
+        return Journal(self.connection, self.at)
+
+    @cached_property
+    def persons(self) -> Persons:
+        """Persons, their records, holdings and refs."""
+        return Persons(self.connection, self.at)
+
+    @cached_property
+    def index(self) -> Index:
+        """Tokens and reviews."""
+        return Index(self.connection, self.at)
+
+    @cached_property
+    def consents(self) -> ConsentRegister:
+        """Consent events."""
+        return ConsentRegister(self.connection, self.journal, self.at)
+
+    @cached_property
+    def access(self) -> AccessLog:
+        """Access events."""
+        return AccessLog(self.connection, self.journal, self.at)
+
+    @cached_property
+    def partners(self) -> Partners:
+        """Directory versions and suspensions."""
+        return Partners(self.connection, self.journal, self.at)
+
+    @cached_property
+    def bookkeeping(self) -> Bookkeeping:
+        """Values that may be used once."""
+        return Bookkeeping(self.connection, self.at)
+
+
+@dataclass(frozen=True)
+class _Item:
+    work: Callable[[UnitOfWork], Any]
+    answer: Future[Any] = field(default_factory=Future)
+
+
+class Reads:
+    """Runs read-only units of work, each on one snapshot of what was committed before it began."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        """``engine`` is a read-only engine (``open_engine(..., read_only=True)``)."""
+        self._engine = engine
+        self._clock = clock
+
+    def run(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Return ``work(uow)``. Raises what it raises, and ``MaillonError(STORAGE)`` when the file fails."""
+        try:
+            with self._engine.connect() as connection, connection.begin():
+                return work(UnitOfWork(connection, self._clock.now()))
+        except DBAPIError as error:
+            raise _storage() from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+class Writer:
+    """The one writer thread of the hub's process."""
+
+    def __init__(self, engine: Engine, clock: Clock, *, batch: int = 64) -> None:
+        """``engine`` is a writing engine; ``batch`` bounds how many items share one commit."""
+        self._engine = engine
+        self._clock = clock
+        self._batch = batch
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="maillon-writer", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Callable[[UnitOfWork], T]) -> T:
+        """Run ``work`` in a transaction and return its result once it is durable.
+
+        Raises what ``work`` raises (its writes are then undone), ``MaillonError(CONFLICT)`` when it breaks a
+        constraint and ``MaillonError(STORAGE)`` when the batch could not be committed.
+        """
+        item = _Item(work)
+        with self._lock:
+            if self._closed:
+                raise MaillonError(ErrorKind.UNAVAILABLE, "the hub is stopping")
+            self._queue.put(item)
+        result: T = item.answer.result()
+        return result
+
+    def close(self) -> None:
+        """Finish what was queued, stop the thread and close the file. Later ``run`` calls are refused."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+        self._engine.dispose()
+
+    def _loop(self) -> None:
+        going = True
+        while going:
+            first = self._queue.get()
+            items = [first] if first else []
+            going = first is not None
+            while going and len(items) < self._batch:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    going = False
+                else:
+                    items.append(item)
+            if items:
+                self._write(items)
+
+    def _write(self, items: list[_Item]) -> None:
+        try:
+            with self._engine.connect() as connection:
+                transaction = connection.begin()
+                outcomes = [(item, *self._one(connection, item)) for item in items]
+                transaction.commit()
+        except BaseException as error:  # nobody may be left waiting, whatever happened
+            for item in items:
+                item.answer.set_exception(_storage(error))
+            return
+        for item, result, failure in outcomes:
+            if failure is None:
+                item.answer.set_result(result)
+            else:
+                item.answer.set_exception(failure)
+
+    def _one(self, connection: Connection, item: _Item) -> tuple[Any, BaseException | None]:
+        savepoint = connection.begin_nested()
+        try:
+            result = item.work(UnitOfWork(connection, self._clock.now()))
+        except IntegrityError as error:
+            savepoint.rollback()
+            failure = MaillonError(ErrorKind.CONFLICT, "the change contradicts what is stored")
+            failure.__cause__ = error
+            return None, failure
+        except DBAPIError:
+            # SQLITE_FULL, SQLITE_IOERR: SQLite may have undone the whole transaction by itself. No item is safe.
+            raise
+        except BaseException as error:
+            savepoint.rollback()
+            return None, error
+        savepoint.commit()
+        return result, None
+
+
+def _storage(cause: BaseException | None = None) -> MaillonError:
+    error = MaillonError(ErrorKind.STORAGE, "the store could not write; nothing was changed")
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,269 @@
+"""Every table of ``hub.db`` and ``secrets.db``. Migrations create them; a test compares the two.
+
+Person tables are keyed ``(person_id, …)`` first, the token table by token first, event tables stand alone
+(DESIGN §13). ``EVENT_TABLES`` never change: the migrations' triggers refuse UPDATE and DELETE on them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    types,
+)
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(types.TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as whole microseconds since 1970: exact, sortable, the same on every engine."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:  # noqa: ARG002 (SQLAlchemy's)
+        """Refuse naive datetimes: they have no place in the store."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the store")
+        return (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:  # noqa: ARG002 (SQLAlchemy's)
+        """Return the aware datetime."""
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+hub = MetaData(naming_convention=_NAMES)
+secrets = MetaData(naming_convention=_NAMES)
+
+# The one order of every event. Later the inbox of the Merkle log: a leaf is (class, event_id, at, commitment).
+journal = Table(
+    "journal",
+    hub,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False, unique=True),
+    Column("class", String(16), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("commitment", LargeBinary(32), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+person = Table(
+    "person",
+    hub,
+    Column("person_id", String(36), primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("provisional", Boolean, nullable=False),
+    # Bumped by trigger with every consent event: what the second gate compares.
+    Column("version", Integer, nullable=False, server_default="0"),
+)
+
+# One row per record a partner registered. ``record_key`` is stored keyed: it cannot be looked up without the keyring.
+record = Table(
+    "record",
+    hub,
+    Column("record_id", String(36), primary_key=True),
+    Column("partner", String(32), nullable=False),
+    Column("record_key", LargeBinary(16), nullable=False),
+    Column("flags", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("partner", "record_key"),
+)
+
+# Dated edges record → person; a split ends one and opens another.
+link = Table(
+    "link",
+    hub,
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("rule", String(16), nullable=False),
+    Column("actor", String(36), nullable=False),
+    PrimaryKeyConstraint("person_id", "record_id", "since"),
+    Index("ix_link_record_id", "record_id"),
+)
+
+# "partner says it holds section of person". An empty section: it holds something it does not name (DOMAIN §3).
+holding = Table(
+    "holding",
+    hub,
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("partner", String(32), nullable=False),
+    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("section", String(64), nullable=False),
+    Column("since", Instant, nullable=False),
+    PrimaryKeyConstraint("person_id", "partner", "record_id", "section"),
+)
+
+# ref → person. The ref itself is not stored, only its keyed look-up: a stolen file lists no pseudonym.
+person_ref = Table(
+    "person_ref",
+    hub,
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("partner", String(32), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("lookup", LargeBinary(16), nullable=False, unique=True),
+    PrimaryKeyConstraint("person_id", "partner", "epoch"),
+)
+
+token = Table(
+    "token",
+    hub,
+    Column("lookup", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("value", LargeBinary(16), nullable=False),
+    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    PrimaryKeyConstraint("lookup", "kind", "epoch", "value", "record_id"),
+    Index("ix_token_person_id", "person_id"),
+    sqlite_with_rowid=False,
+)
+
+# Doubt, waiting for a human. ``pattern`` names the agreeing kinds, never a value.
+review = Table(
+    "review",
+    hub,
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("candidate_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("pattern", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    PrimaryKeyConstraint("person_id", "candidate_id"),
+    Index("ix_review_candidate_id", "candidate_id"),
+)
+
+consent_event = Table(
+    "consent_event",
+    hub,
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("seq", Integer, ForeignKey("journal.seq"), nullable=False),
+    Column("record_id", String(64), nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("collector", String(32), nullable=False),
+    # The exact bytes received: what the sources will verify.
+    Column("jws", Text, nullable=False),
+    Column("jws_digest", String(43), nullable=False, unique=True),
+    Column("salt", LargeBinary, nullable=False),
+    Column("commitment_salt", LargeBinary(32), nullable=False),
+    Column("receipt_id", String(36), nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("person_id", "seq"),
+    Index("ix_consent_event_record_id", "record_id"),
+)
+
+access_event = Table(
+    "access_event",
+    hub,
+    Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False),
+    Column("event_id", String(36), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    # Null when the ref meant no one: the refusal is logged all the same.
+    Column("person_id", String(36)),
+    Column("partner", String(32), nullable=False),
+    Column("source", String(32)),
+    Column("purpose", String(64)),
+    Column("outcome", String(24), nullable=False),
+    # Exact JCS bytes, as committed to in the journal with ``salt``.
+    Column("payload", Text, nullable=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_access_event_person_id", "person_id", "seq"),
+    Index("ix_access_event_trace_id", "trace_id"),
+    Index("ix_access_event_partner", "partner", "seq"),
+)
+
+access_field = Table(
+    "access_field",
+    hub,
+    Column("seq", Integer, ForeignKey("access_event.seq"), nullable=False),
+    Column("path", String(128), nullable=False),
+    Column("status", String(24), nullable=False),
+    PrimaryKeyConstraint("seq", "path"),
+    Index("ix_access_field_path", "path", "seq"),
+)
+
+# Apart, so that showing who saw what (service and function) never joins an agent's handle by accident.
+access_agent = Table(
+    "access_agent",
+    hub,
+    Column("seq", Integer, ForeignKey("access_event.seq"), primary_key=True, autoincrement=False),
+    Column("agent", String(64), nullable=False),
+    Column("case", String(64)),
+)
+
+partner_event = Table(
+    "partner_event",
+    hub,
+    Column("slug", String(32), nullable=False),
+    Column("seq", Integer, ForeignKey("journal.seq"), nullable=False),
+    Column("suspended", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", String(32), nullable=False),
+    Column("salt", LargeBinary(32), nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("slug", "seq"),
+)
+
+directory_version = Table(
+    "directory_version",
+    hub,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, ForeignKey("journal.seq"), nullable=False),
+    Column("digest", String(43), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# Values that may be used once: token assertions and request nonces. Purged after ``expires_at``.
+used_once = Table(
+    "used_once",
+    hub,
+    Column("scope", String(64), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    PrimaryKeyConstraint("scope", "digest"),
+    Index("ix_used_once_expires_at", "expires_at"),
+)
+
+person_secret = Table(
+    "person_secret",
+    secrets,
+    Column("person_id", String(36), nullable=False),
+    Column("use", String(24), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("person_id", "use"),
+)
+
+EVENT_TABLES = (
+    "journal",
+    "consent_event",
+    "access_event",
+    "access_field",
+    "access_agent",
+    "partner_event",
+    "directory_version",
+)

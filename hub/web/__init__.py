@@ -1,0 +1,1 @@
+"""The hub's faces: one Flask application per audience."""

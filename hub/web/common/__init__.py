@@ -1,0 +1,1 @@
+"""What every face shares: problems, bodies, sign-in, the log line."""
