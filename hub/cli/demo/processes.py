@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -51,15 +52,11 @@ class Running:
         """Send ``sig`` to the whole process group and wait; what does not leave is killed."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, sig)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                pass
         # The worker lives in the same group: nothing of it may outlive its parent.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
 

@@ -46,7 +46,7 @@ class Needles:
         hits: dict[str, set[int]] = {}
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
             with path.open("rb") as stream:
-                found = self.in_bytes(iter(lambda: stream.read(_BLOCK), b""))  # noqa: B023 (read before the next file)
+                found = self.in_bytes(iter(lambda: stream.read(_BLOCK), b""))
             if found:
                 hits[str(path.relative_to(root))] = found
         return hits

@@ -1,0 +1,101 @@
+"""``maillon init-root`` and the folder of the consortium root: what is kept offline, and what leaves it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.trust import Directory, DirectoryPartner, Root
+from hub.cli.output import json_option, print_answer
+
+
+@dataclass(frozen=True)
+class RootFolder:
+    """``root.json`` (0600, the key and K_link), ``root.pub.jwk``, ``directory.jws``, ``<slug>.klink.jwe``."""
+
+    path: Path
+    root: Root
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make the folder and a new root in it; raises ``MaillonError(CONFLICT)`` when there is one already."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root = Root.create(path / "root.json")
+        (path / "root.pub.jwk").write_text(json.dumps(root.public_jwk) + "\n")
+        return cls(path, root)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open the folder; raises as ``Root.load``."""
+        return cls(path, Root.load(path / "root.json"))
+
+    def directory(self) -> Directory | None:
+        """Return the last directory signed here, or ``None``."""
+        file = self.path / "directory.jws"
+        if not file.exists():
+            return None
+        return Directory.verify(file.read_text().strip(), self.root.public_jwk, SystemClock().now(), 1)
+
+    def admit(self, partner: DirectoryPartner) -> tuple[int, Path]:
+        """Sign a directory with ``partner`` added or replaced, and seal K_link to it; return version and K_link file.
+
+        The hub is never given a K_link: its file is not written (DESIGN §2).
+        """
+        version = self._sign(partner)
+        klink = self.path / f"{partner.slug}.klink.jwe"
+        if partner.kind != "hub":
+            klink.write_text(self.root.seal_klink(partner.slug, partner.seal_key) + "\n")
+        return version, klink
+
+    def set_status(self, slug: str, status: str) -> int:
+        """Sign a directory in which ``slug`` is ``active`` or ``suspended``; return its version."""
+        current = self.directory()
+        if current is None:
+            raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "the directory is empty")
+        wire = current.partner(slug).to_wire() | {"status": status}
+        return self._sign(DirectoryPartner.from_wire(wire))
+
+    def _sign(self, changed: DirectoryPartner) -> int:
+        current = self.directory()
+        others = [] if current is None else [p for p in current.partners() if p.slug != changed.slug]
+        version = 1 if current is None else current.version + 1
+        token = self.root.sign_directory([*others, changed], version, SystemClock().now())
+        (self.path / "directory.jws").write_text(token + "\n")
+        return version
+
+
+def read_identity(path: Path) -> DirectoryPartner:
+    """Read the public identity file that ``edge init`` or ``init`` printed; it asks to enter the directory."""
+    try:
+        wire: Any = json.loads(path.read_text("utf-8"))
+        return DirectoryPartner.from_wire(wire)
+    except (OSError, ValueError):
+        raise MaillonError(ErrorKind.MALFORMED, f"{path.name} is not an identity file") from None
+
+
+@click.command("init-root")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@json_option
+def init_root(folder: Path, as_json: bool) -> None:
+    """Make the consortium root in FOLDER: the key that signs the partner directory. Keep it offline.
+
+    \b
+    Example:  maillon init-root /media/usb/maillon-root
+    """
+    made = RootFolder.create(folder)
+    print_answer(
+        {"fingerprint": made.root.fingerprint, "public_key": str(folder / "root.pub.jwk")},
+        as_json,
+        "The consortium root is made. Read this fingerprint aloud to every partner; they must see the same:",
+        "",
+        f"  {made.root.fingerprint}",
+        "",
+        f"Secret, keep offline:  {folder / 'root.json'}",
+        f"Public, give to all:   {folder / 'root.pub.jwk'}",
+    )
