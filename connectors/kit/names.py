@@ -1,0 +1,129 @@
+"""Names as the index compares them (DOMAIN §5): upper case, no accent, œ→OE, punctuation to a space, squeezed.
+
+Two spellings of one name must meet, two names must not: so surnames are compared *glued* (``DU PONT`` = ``DUPONT``,
+``LE GOFF-DUVAL`` = ``LEGOFF DUVAL``), and a first given name whose extent the source does not tell gives two forms.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from connectors.kit.reasons import Reason
+
+# Letters that Unicode does not decompose into a base letter and an accent.
+_LETTERS = str.maketrans(
+    {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
+    | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ı": "i", "ħ": "h", "Ħ": "H"}
+)
+_NOT_A_LETTER = re.compile(r"[^A-Z]+")
+_DIGIT = re.compile(r"[0-9]")
+_PLACEHOLDER = re.compile(
+    r"X+|(?:NOM |PRENOM )?INCONNUE?|SANS (?:NOM|PRENOM)|NON (?:RENSEIGNEE?|COMMUNIQUEE?|CONNUE?|PRECISEE?)"
+    r"|ANONYME|NEANT|NULL|NR|SNP|SP"
+)
+_DASH = re.compile(r"\s*[-‐‑‒–—−]\s*")
+_SEPARATOR = re.compile(r"[,;/|]")
+
+MAX_GIVEN = 20
+"""More given names than this is a column shift or an attack, not a person."""
+
+
+def normalise(name: str) -> tuple[str, Reason | None]:
+    """Return the compared form of ``name`` (words of ``A-Z`` separated by one space), or ``""`` and why there is none.
+
+    Combining marks and invisible format characters vanish, any other non-letter becomes a space. Idempotent.
+    """
+    text = name.translate(_LETTERS)
+    if not text.isascii():
+        text = "".join(map(_fold, unicodedata.normalize("NFKD", text).translate(_LETTERS)))
+    if _DIGIT.search(text):
+        return "", Reason.DIGITS
+    if not text.isascii():
+        return "", Reason.NOT_LATIN
+    form = _NOT_A_LETTER.sub(" ", text.upper()).strip()
+    if not form:
+        return "", Reason.ABSENT
+    if _PLACEHOLDER.fullmatch(form):
+        return "", Reason.PLACEHOLDER
+    if len(form) == 1:
+        return "", Reason.ONE_LETTER
+    return form, None
+
+
+def glue(form: str) -> str:
+    """Return a normalised form without its spaces: the form that is tokenised."""
+    return form.replace(" ", "")
+
+
+def surname_forms(*names: str) -> tuple[str, ...]:
+    """Return the distinct glued forms of the usable ``names`` (birth name, usage name), in that order."""
+    forms = (glue(normalise(name)[0]) for name in names)
+    return tuple(dict.fromkeys(form for form in forms if form))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GivenNames:
+    """The forms of a person's given names that are compared. ``repr`` shows none of them.
+
+    ``first``: forms of the first given name. ``second``: forms of what follows it. ``count``: how many the source gave.
+    """
+
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    count: int
+
+
+def given_names(names: str | Sequence[str]) -> tuple[GivenNames, Reason | None]:
+    """Return the compared forms of given names, from one string or a list; no forms and a reason when unusable.
+
+    Where the source marks the extent of the first given name (a list of several, commas, a hyphen inside it) it has
+    one form, glued: ``["Jean-François"]``, ``Jean-François Marie`` → ``JEANFRANCOIS``. Where it does not
+    (``JEAN FRANCOIS``: one compound name, or two names?) it has two: the first word, and the first two glued; the
+    hub then wants the rest to agree, and a second given name not to differ.
+    """
+    elements = _elements(names)
+    if len(elements) > MAX_GIVEN:
+        return GivenNames((), (), len(elements)), Reason.TOO_MANY
+    words = elements[0].split() if elements else []
+    unmarked = len(elements) == 1 and len(words) > 1 and "-" not in words[0]
+    if len(elements) == 1:
+        elements = words
+    if len(elements) > MAX_GIVEN:
+        return GivenNames((), (), len(elements)), Reason.TOO_MANY
+    form, reason = normalise(elements[0]) if elements else ("", Reason.ABSENT)
+    if reason is not None:
+        return GivenNames((), (), 0), reason
+    others = [glue(normalise(element)[0]) for element in elements[1:3]]
+    if unmarked:
+        first = [form, glue(form) + others[0]]
+        second = others
+    else:
+        first = [glue(form)]
+        # The second half of a compound name is where an unmarked spelling of it has its second given name.
+        second = [*others[:1], *form.split()[1:2]]
+    return GivenNames(_distinct(map(glue, first)), _distinct(second), len(elements)), None
+
+
+def _elements(names: str | Sequence[str]) -> list[str]:
+    given = [names] if isinstance(names, str) else names
+    parts = (part for name in given for part in _SEPARATOR.split(_DASH.sub("-", name)))
+    return [part for part in map(str.strip, parts) if part]
+
+
+def _distinct(forms: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(form for form in forms if form))
+
+
+def _fold(char: str) -> str:
+    """Fold one decomposed character: ASCII as it is, marks and invisible characters away, other letters kept."""
+    if char.isascii():
+        return char
+    category = unicodedata.category(char)
+    if category.startswith("N"):
+        return "0"
+    if category.startswith("M") or category == "Cf":
+        return ""
+    return char if category.startswith("L") and category != "Lm" else " "

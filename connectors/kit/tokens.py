@@ -1,0 +1,203 @@
+"""Keyed tokens: what the hub gets instead of a name, a date, a number (DESIGN §4).
+
+A token is ``HMAC-SHA256(K_link, "maillon/token/v1" ‖ kind ‖ normalisation version ‖ u16 length ‖ NFC value)``.
+``K_link`` is shared by the connectors and never reaches the hub, which keeps only ``HMAC(K_index, token)``.
+``docs/index.md`` says, kind by kind, what a token tells and what it does not.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from connectors.kit.identity import Identity
+from connectors.kit.runtime import b64url
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+
+NORMALISATION_VERSION = 1
+"""Grows when ``names``, ``dates``, ``nir`` or the parts of a kind change: old and new tokens then never compare."""
+KINDS = ("nir", "nir_gd", "insi", "sgd", "sg2d", "sdp", "gdp", "sg_ym", "sg_y")
+PROOF_KINDS = ("nir", "sgd", "gdp")
+TOKEN_BYTES = 32
+MAX_TOKENS = 64
+
+_DOMAIN = b"maillon/token/v1"
+_PROOF_DOMAIN = b"maillon/subject-proof/v1"
+_BETWEEN = "\x1f"  # stands in no normalised part, so that parts cannot shift into each other
+_KIND = re.compile(r"[a-z][a-z0-9_]{1,15}")
+
+Flag = str | int | bool
+
+
+class Tokeniser(Protocol):
+    """Whoever can make tokens: the shared key today, a VOPRF key authority (RFC 9497) later."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the key: tokens of two epochs do not compare."""
+        ...
+
+    def token(self, kind: str, value: str) -> bytes:
+        """Return the 32-byte token of ``value`` as a ``kind``."""
+        ...
+
+
+class HmacTokeniser:
+    """Tokens by HMAC-SHA256 under ``K_link``: 32 bytes at least, else ``MaillonError(CONFIGURATION)``."""
+
+    def __init__(self, key: bytes, epoch: int) -> None:
+        if len(key) < 32:
+            raise MaillonError(ErrorKind.CONFIGURATION, "K_link: 32 bytes at least")
+        self._key = key
+        self.epoch = epoch
+
+    def token(self, kind: str, value: str) -> bytes:
+        """Return the token. The encoding is injective: every part has a fixed width or stands behind its length."""
+        text = unicodedata.normalize("NFC", value).encode()
+        header = (
+            bytes([len(kind)]) + kind.encode("ascii") + bytes([NORMALISATION_VERSION]) + len(text).to_bytes(2, "big")
+        )
+        return hmac.digest(self._key, _DOMAIN + header + text, "sha256")
+
+    def __repr__(self) -> str:
+        return f"HmacTokeniser(epoch={self.epoch})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TokenSet:
+    """One record's tokens, ``(kind, 32 bytes)`` in a fixed order, and the flags beside them. ``repr`` counts only.
+
+    Flags: ``nir`` (``absent``, ``coherent``, ``incoherent``), ``date_precision`` (``jour``, ``mois``, ``annee``,
+    ``inconnue``), ``ne_a_l_etranger`` (known to be), ``premier_janvier``, ``nombre_prenoms``.
+    """
+
+    tokens: tuple[tuple[str, bytes], ...]
+    flags: Mapping[str, Flag]
+
+    def __repr__(self) -> str:
+        return f"TokenSet({len(self.tokens)} tokens)"
+
+    def of(self, kind: str) -> tuple[bytes, ...]:
+        """Return the tokens of one kind, none, one or (a token per name form) several."""
+        return tuple(token for each, token in self.tokens if each == kind)
+
+    def to_wire(self) -> dict[str, object]:
+        """Return ``{"tokens": [[kind, base64url]], "flags": {…}}``, as in a registration (docs/protocol.md)."""
+        return {"tokens": [[kind, b64url.encode(token)] for kind, token in self.tokens], "flags": dict(self.flags)}
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, object]) -> TokenSet:
+        """Read what ``to_wire`` wrote; unknown kinds and flags are kept, for a partner newer than the reader.
+
+        Raises ``MaillonError(SCHEMA)`` for another shape: more than 64 tokens, a token of another size than 32 bytes,
+        a kind or flag that is no short lower-case name, a flag that is no short text, small integer or boolean.
+        """
+        tokens, flags = wire.get("tokens"), wire.get("flags")
+        if not isinstance(tokens, list) or len(tokens) > MAX_TOKENS:
+            raise MaillonError(ErrorKind.SCHEMA, "a list of at most 64 tokens expected", pointer="/tokens")
+        if not isinstance(flags, dict) or len(flags) > MAX_TOKENS:
+            raise MaillonError(ErrorKind.SCHEMA, "an object of flags expected", pointer="/flags")
+        for name, value in flags.items():
+            if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) and _is_flag(value)):
+                raise MaillonError(ErrorKind.SCHEMA, "not a flag", pointer="/flags")
+        return cls(tuple(_token(i, item) for i, item in enumerate(tokens)), flags)
+
+
+def tokens_of(identity: Identity, tokeniser: Tokeniser) -> TokenSet:
+    """Return every token ``identity`` can give: a kind whose traits are not all usable is simply not there."""
+    made = {
+        (kind, tokeniser.token(kind, _BETWEEN.join(parts)))
+        for kind, combinations in _values(identity)
+        for parts in combinations
+    }
+    # Sorted by value within a kind, so that the order does not tell the birth name from the usage name.
+    tokens = sorted(made, key=lambda item: (KINDS.index(item[0]), item[1]))
+    born = identity.date_naissance
+    nir = "absent" if identity.nir is None else "coherent" if identity.nir_coherent else "incoherent"
+    return TokenSet(
+        tuple(tokens),
+        {
+            "nir": nir,
+            "date_precision": born.precision,
+            "ne_a_l_etranger": identity.born_abroad,
+            "premier_janvier": (born.month, born.day) == (1, 1),
+            "nombre_prenoms": identity.givens.count,
+        },
+    )
+
+
+def _values(identity: Identity) -> Iterator[tuple[str, Iterable[tuple[str, ...]]]]:
+    """The parts of every token, kind by kind. S surname form, G first given, G2 the next, D date, P birthplace."""
+    names, firsts, seconds = identity.surnames, identity.givens.first, identity.givens.second
+    born, place, sex, nir = identity.date_naissance, identity.birthplace, identity.sexe, identity.nir
+    if nir:
+        yield "nir", [(nir,)]
+    if born.precision == "jour":
+        day = born.value
+        if nir:
+            yield "nir_gd", [(nir, g, day) for g in firsts]
+        if sex and place:
+            yield "insi", [(s, g, day, sex, place) for s in names for g in firsts]
+        yield "sgd", [(s, g, day) for s in names for g in firsts]
+        yield "sg2d", [(s, g, day) for s in names for g in seconds]
+        if place:
+            yield "sdp", [(s, day, place) for s in names]
+            yield "gdp", [(g, day, place) for g in firsts]
+    if born.month:
+        yield "sg_ym", [(s, g, born.value[:7]) for s in names for g in firsts]
+    if born.year:
+        yield "sg_y", [(s, g, born.value[:4]) for s in names for g in firsts]
+
+
+def subject_proofs(tokens: TokenSet, context: bytes | str) -> list[dict[str, str]]:
+    """Return ``[{"kind", "proof"}]``: the knowledge of a person's tokens, shown for one ``context`` only.
+
+    ``proof = base64url(HMAC-SHA256(token, "maillon/subject-proof/v1" ‖ context))`` (docs/protocol.md). A NIR that
+    contradicts the civil status beside it proves nothing (a child's may be a parent's) and is left out.
+    """
+    return [{"kind": kind, "proof": b64url.encode(proof)} for kind, proof in _proofs(tokens, context)]
+
+
+def match_subject(proofs: Sequence[Mapping[str, object]], tokens: TokenSet, context: bytes | str) -> bool:
+    """Say whether one of ``proofs`` was made for ``context`` by a holder of one of ``tokens``.
+
+    Takes the same time whichever agrees, or none. Anything that is no proof is simply not equal.
+    """
+    mine = [(kind, b64url.encode(proof)) for kind, proof in _proofs(tokens, context)]
+    found = False
+    for item in proofs[:MAX_TOKENS]:
+        given = str(item.get("proof")).encode(errors="replace")
+        for kind, proof in mine:
+            found |= hmac.compare_digest(given, proof.encode()) and item.get("kind") == kind
+    return found
+
+
+def _proofs(tokens: TokenSet, context: bytes | str) -> Iterator[tuple[str, bytes]]:
+    message = _PROOF_DOMAIN + (context.encode() if isinstance(context, str) else context)
+    for kind, token in tokens.tokens:
+        if kind in PROOF_KINDS and (kind != "nir" or tokens.flags.get("nir") == "coherent"):
+            yield kind, hmac.digest(token, message, "sha256")
+
+
+def _token(position: int, item: object) -> tuple[str, bytes]:
+    pointer = f"/tokens/{position}"
+    match item:
+        case [str(kind), str(token)] if _KIND.fullmatch(kind):
+            try:
+                return kind, b64url.decode(token, length=TOKEN_BYTES)
+            except MaillonError as error:
+                raise MaillonError(ErrorKind.SCHEMA, error.detail, pointer=f"{pointer}/1") from None
+        case _:
+            raise MaillonError(ErrorKind.SCHEMA, "[kind, base64url] expected", pointer=pointer)
+
+
+def _is_flag(value: object) -> bool:
+    return (
+        isinstance(value, bool)
+        or (isinstance(value, int) and 0 <= value < 2**31)
+        or (isinstance(value, str) and re.fullmatch(r"[a-z0-9_]{0,32}", value) is not None)
+    )
