@@ -164,10 +164,7 @@ class Writer:
 
     def _write(self, items: list[_Item]) -> None:
         try:
-            with self._engine.connect() as connection:
-                transaction = connection.begin()
-                outcomes = [(item, *self._one(connection, item)) for item in items]
-                transaction.commit()
+            outcomes = self._commit(items)
         except BaseException as error:  # nobody may be left waiting, whatever happened
             for item in items:
                 item.answer.set_exception(_storage(error))
@@ -177,6 +174,18 @@ class Writer:
                 item.answer.set_result(result)
             else:
                 item.answer.set_exception(failure)
+
+    def _commit(self, items: list[_Item]) -> list[tuple[_Item, Any, BaseException | None]]:
+        with self._engine.connect() as connection:
+            try:
+                transaction = connection.begin()
+                outcomes = [(item, *self._one(connection, item)) for item in items]
+                transaction.commit()
+            except BaseException:
+                # What SQLite thinks of the transaction is unknown: closing the file's handle undoes it for sure.
+                connection.invalidate()
+                raise
+        return outcomes
 
     def _one(self, connection: Connection, item: _Item) -> tuple[Any, BaseException | None]:
         savepoint = connection.begin_nested()
