@@ -51,7 +51,7 @@ def test_decisions_are_numbered_dated_and_listed() -> None:
         title = re.match(rf"# {number:04}\. (.+)\n\nDate: \d{{4}}-\d{{2}}-\d{{2}} · Status: [a-z]", text)
         assert title, page.name
         assert f"[{number:04}]({page.name}) | {title.group(1)} |" in listed
-        assert [h for h in re.findall(r"^## (\w+)", text, re.MULTILINE)] == ["Context", "Decision", "Consequences"]
+        assert re.findall(r"^## (\w+)", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
 
 
 @pytest.mark.parametrize("kind", ErrorKind, ids=lambda k: k.value)
