@@ -1,0 +1,215 @@
+"""Reads, compiles and applies the JSON Schemas (2020-12) of this folder. Imports nothing of ours.
+
+``dossier.schema.json`` is the source of the field list: a node with ``items`` is a field, its ``x-`` annotations
+are its own or those of the nearest node above it. One judge, jsonschema-rs, both accepts and explains, so that the
+two can never disagree; an explanation is put together from the *schema's* side of the error only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jsonschema_rs
+
+BASE_URI = "https://maillon.example/schemas/v1/"
+"""Where the schemas' ``$id`` stand. A name, not a place: nothing is ever fetched."""
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the dossier, the unit of release: bit *i* of every mask is ``fields()[i]``."""
+
+    path: str
+    """``section.field`` or ``section.code.field``."""
+    section: str
+    classe: str
+    """Sensitivity, ``C0`` to ``C6`` (DOMAIN §3)."""
+    libelle: str
+    note_legale: str
+    """To be confirmed by the DPO of whoever runs this."""
+    fournisseurs: tuple[str, ...]
+    """Kinds of institution that hold it; ``("tous",)`` when any may."""
+    codes: str | None
+    """The nomenclature its value, or the members of its value, come from."""
+
+
+class SchemaViolation(ValueError):  # noqa: N818 — it names what happened, as a refusal does
+    """A value its schema refuses. Neither the text nor the attributes ever hold any part of the value.
+
+    ``pointer`` is an RFC 6901 pointer to the offending place, where a member name the schemas do not know is
+    written ``*``; ``reason`` is the keyword that refused and what it expected.
+    """
+
+    def __init__(self, pointer: str, reason: str) -> None:
+        super().__init__(f"{pointer or '/'}: {reason}")
+        self.pointer = pointer
+        self.reason = reason
+
+
+class Validator:
+    """One schema, compiled once. Safe to share between threads."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._gate = jsonschema_rs.Draft202012Validator(schema, registry=_linked(), validate_formats=True)
+
+    def check(self, value: object) -> None:
+        """Return when ``value`` (what a strict JSON reader gives) fits the schema, else raise SchemaViolation."""
+        judged: Any = value
+        try:
+            if self._gate.is_valid(judged):
+                return
+            error = next(self._gate.iter_errors(judged))
+        except (ValueError, TypeError):
+            # A lone surrogate, a set, a key that is no text, a nesting past the reader's limit. The chain is cut
+            # because the library's message may quote the value.
+            raise SchemaViolation("", "not a JSON value") from None
+        # Raised outside the handler: nothing of the library's error may hang on as ``__context__``.
+        raise SchemaViolation(_pointer(error.instance_path), _reason(error.kind))
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all schemas, sorted: ``consent_event``, ``dossier``, …"""
+    suffix = ".schema.json"
+    files = (entry.name for entry in resources.files(__package__).iterdir())
+    return tuple(sorted(name.removesuffix(suffix) for name in files if name.endswith(suffix)))
+
+
+@cache
+def schema(name: str) -> Schema:
+    """Return one schema as parsed JSON, to be read and not changed. Raises KeyError on a name unknown."""
+    if name not in names():
+        raise KeyError("no such schema")
+    text = (resources.files(__package__) / f"{name}.schema.json").read_text("utf-8")
+    parsed: Schema = json.loads(text)
+    return parsed
+
+
+@cache
+def validator(name: str) -> Validator:
+    """Return the compiled validator of the schema ``name`` (see ``names()``). Raises KeyError on a name unknown."""
+    return Validator(schema(name))
+
+
+@cache
+def statement_validator(path: str) -> Validator:
+    """Return the validator of one field's whole statement: a value or a typed absence, with its provenance."""
+    return Validator({"$ref": _in_fragment(path)})
+
+
+@cache
+def value_validator(path: str) -> Validator:
+    """Return the validator of one field's bare value, what stands under ``valeur``. Raises KeyError."""
+    return Validator({"$ref": _in_fragment(path) + "/properties/valeur"})
+
+
+@cache
+def fields() -> tuple[Field, ...]:
+    """Return the dossier's fields in document order, without those marked ``x-bit: false``."""
+    return tuple(field for field, node in field_nodes() if node.get("x-bit", True))
+
+
+@cache
+def absences() -> tuple[str, ...]:
+    """Return the codes of typed absence (DOMAIN §3)."""
+    return tuple(schema("dossier")["$defs"]["absence"]["enum"])
+
+
+@cache
+def field_nodes() -> tuple[tuple[Field, Schema], ...]:
+    """Return every field, ``x-bit: false`` ones included, with its node of the dossier schema, in document order."""
+    return tuple(_walk(schema("dossier")["properties"]["sections"]["properties"], "", {}))
+
+
+def value_of(node: Schema) -> Schema:
+    """Return the schema of a field node's value, as the node writes it (it may be a bare ``$ref``)."""
+    value: Schema = node["items"]["properties"]["valeur"]
+    return value
+
+
+def resolved(node: Schema) -> Schema:
+    """Return ``node`` with its local ``$ref`` (``#/$defs/…``) followed; the node's own members win."""
+    reference = node.get("$ref")
+    if reference is None:
+        return node
+    target: Schema = schema("dossier")["$defs"][reference.removeprefix("#/$defs/")]
+    return resolved(target) | {key: value for key, value in node.items() if key != "$ref"}
+
+
+def nomenclatures(node: Schema) -> tuple[str, ...]:
+    """Return the names under ``x-codes`` in a value schema, its members and items included, first seen first."""
+    node = resolved(node)
+    below = [*node.get("properties", {}).values(), *([node["items"]] if "items" in node else [])]
+    found = [node["x-codes"]] if "x-codes" in node else []
+    found += [name for child in below for name in nomenclatures(child)]
+    return tuple(dict.fromkeys(found))
+
+
+def _walk(nodes: Mapping[str, Schema], prefix: str, above: Mapping[str, Any]) -> Iterator[tuple[Field, Schema]]:
+    for name, node in nodes.items():
+        path = prefix + name
+        annotations = {**above, **{key: value for key, value in node.items() if key.startswith("x-")}}
+        if "items" in node:
+            yield _field(path, node, annotations), node
+        else:
+            yield from _walk(resolved(node)["properties"], f"{path}.", annotations)
+
+
+def _field(path: str, node: Schema, annotations: Mapping[str, Any]) -> Field:
+    return Field(
+        path=path,
+        section=path.partition(".")[0],
+        classe=annotations["x-classe"],
+        libelle=node["title"],
+        note_legale=annotations["x-note-legale"],
+        fournisseurs=tuple(annotations["x-fournisseurs"]),
+        codes=", ".join(nomenclatures(value_of(node))) or None,
+    )
+
+
+def _in_fragment(path: str) -> str:
+    if path not in schema("fragment")["properties"]["statements"]["properties"]:
+        raise KeyError("no such dossier field")
+    return f"{BASE_URI}fragment.schema.json#/properties/statements/properties/{path}"
+
+
+@cache
+def _linked() -> jsonschema_rs.Registry:
+    return jsonschema_rs.Registry([(schema(name)["$id"], schema(name)) for name in names()])
+
+
+@cache
+def _members() -> frozenset[str]:
+    """Every member name some schema declares: the only names an error may repeat."""
+
+    def declared(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from node.get("properties", {})
+            for child in node.values():
+                yield from declared(child)
+        elif isinstance(node, list):
+            for child in node:
+                yield from declared(child)
+
+    return frozenset(name for document in names() for name in declared(schema(document)))
+
+
+def _pointer(path: list[str | int]) -> str:
+    """Write an RFC 6901 pointer; no declared name holds ``~`` or ``/``, so there is nothing to escape."""
+    return "".join(f"/{part if isinstance(part, int) or part in _members() else '*'}" for part in path)
+
+
+def _reason(kind: Any) -> str:
+    """Say what refused, from the schema's side only: never the value, never an unexpected member's name."""
+    for attribute in ("types", "options", "property", "pattern", "format", "limit", "multiple_of", "expected_value"):
+        expected = getattr(kind, attribute, None)
+        if expected is not None:
+            listed = ", ".join(map(str, expected)) if isinstance(expected, list) else str(expected)
+            return f"{kind.name}: {listed}"
+    return str(kind.name)
