@@ -18,7 +18,7 @@ KINDS: Final = ("hub", "departement", "commune", "caisse", "etat", "sante", "bai
 """Kinds of partner (docs/protocol.md)."""
 
 
-class UnknownField(LookupError):
+class UnknownField(LookupError):  # noqa: N818  (a shared name)
     """A path or selector that names no field."""
 
     def __init__(self, name: str) -> None:
