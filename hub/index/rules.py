@@ -70,7 +70,8 @@ class Candidate:
     """A person sharing a token with the incoming record, with **all** of that person's records.
 
     ``settled`` names the other persons whose relation to this one is already before a reviewer, or was judged
-    "different": their presence does not make an automatic answer ambiguous.
+    "different": their presence does not make an automatic answer ambiguous, as long as the record agrees with them
+    on nothing that it does not share with this one.
     """
 
     person: str
@@ -80,7 +81,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a reviewer may see of one candidate: which kinds agree, the flags of both sides, and why it is shown."""
+    """What a reviewer may see of one candidate: which kinds agree with its records, and why it is shown.
+
+    ``flags`` are the incoming record's, ``other_flags`` those of the candidate's record that agrees most.
+    """
 
     person: str
     doubt: Doubt
@@ -201,9 +205,9 @@ def _pairs(record: IndexRecord, candidate: Candidate) -> list[_Pair]:
 
 
 def _agreement(person: str, doubt: Doubt, pairs: Sequence[_Pair]) -> Agreement:
-    """The pattern of the person's record that agrees most (ties: the first stored)."""
-    best = max(pairs, key=lambda pair: len(pair.agreed))
-    return Agreement(person, doubt, tuple(sorted(best.agreed)), best.record.flags, best.other.flags)
+    best = max(pairs, key=lambda pair: len(pair.agreed))  # ties: the first stored
+    kinds = frozenset[str]().union(*(pair.agreed for pair in pairs))
+    return Agreement(person, doubt, tuple(sorted(kinds)), best.record.flags, best.other.flags)
 
 
 def match(record: IndexRecord, candidates: Sequence[Candidate]) -> Link | New | Review:
@@ -215,22 +219,24 @@ def match(record: IndexRecord, candidates: Sequence[Candidate]) -> Link | New | 
     unknown kind or flag: it counts as no evidence.
     """
     automatic: list[tuple[Candidate, Rule]] = []
-    doubtful: list[Agreement] = []
+    known: dict[str, Agreement] = {}
     for candidate in candidates:
         pairs = _pairs(record, candidate)
         rules = [rule for rule in map(_rule, pairs) if rule is not None]
         doubts = [doubt for doubt in map(_doubt, pairs) if doubt is not None]
         if rules:
             automatic.append((candidate, min(rules)))
-            doubtful.append(_agreement(candidate.person, Doubt.SEVERAL, pairs))
+            known[candidate.person] = _agreement(candidate.person, Doubt.SEVERAL, pairs)
         elif doubts:
             strongest = min(doubts, key=list(Doubt).index)
-            doubtful.append(_agreement(candidate.person, strongest, pairs))
+            known[candidate.person] = _agreement(candidate.person, strongest, pairs)
     if len(automatic) == 1:
         candidate, rule = automatic[0]
-        if all(a.person == candidate.person or a.person in candidate.settled for a in doubtful):
+        shared = set(known[candidate.person].kinds)
+        others = [agreement for person, agreement in known.items() if person != candidate.person]
+        if all(other.person in candidate.settled and shared.issuperset(other.kinds) for other in others):
             return Link(candidate.person, rule)
-    if not doubtful:
+    if not known:
         return New()
-    doubtful.sort(key=lambda agreement: agreement.person)
-    return Review(tuple(a.person for a in doubtful), tuple(doubtful))
+    persons = tuple(sorted(known))
+    return Review(persons, tuple(known[person] for person in persons))
