@@ -1,0 +1,114 @@
+"""The folder a hub lives in: made once by ``maillon init``, opened by the hub's process.
+
+``hub.toml`` settings · ``keyring.json``, ``identity.jwk``, ``seal.jwk`` 0600 secrets · ``hub.db``, ``secrets.db`` ·
+``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``, ``operator.jwk`` to be moved to their owners.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+
+from connectors.kit.runtime import keys, strict_json
+from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import PartnerSlug
+from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
+from connectors.kit.trust import Directory, DirectoryPartner
+from hub.keyring import Keyring
+from hub.store.engine import open_engine
+from hub.store.migrations import upgrade
+from hub.store.secrets import SecretStore
+
+HUB = PartnerSlug("hub")
+
+
+class HubHome:
+    """The files of one hub."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is opened."""
+        self.path = path
+        self.settings = path / "hub.toml"
+        self.keyring = path / "keyring.json"
+        self.identity = path / "identity.jwk"
+        self.seal = path / "seal.jwk"
+        self.database = path / "hub.db"
+        self.secrets = path / "secrets.db"
+        self.directory = path / "directory.jws"
+        self.root = path / "root.pub.jwk"
+        self.dpo = path / "dpo.jwk"
+        self.operator = path / "operator.jwk"
+
+    def create(
+        self, *, url: str, host: str, port: int, operator: str, clock: Clock, tls: tuple[str, str] | None = None
+    ) -> DirectoryPartner:
+        """Make keys, keyring, settings and databases; return the identity to be entered in the directory.
+
+        ``operator`` is who runs the hub, in words; ``tls`` the certificate and key files (relative to the home).
+        Raises ``MaillonError(CONFLICT)`` when the folder already holds a hub: no key is ever overwritten.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        keyring = Keyring.create(self.keyring)
+        identity, seal, dpo, run_by = (
+            SigningKey.generate(),
+            SealKey.generate(),
+            SigningKey.generate(),
+            SigningKey.generate(),
+        )
+        for file, key in ((self.identity, identity), (self.seal, seal), (self.dpo, dpo), (self.operator, run_by)):
+            keys.save_key(file, key)
+        lines = [f"url = {_toml(url)}", f"listen_host = {_toml(host)}", f"listen_port = {port}"]
+        if tls is not None:
+            lines += [f"tls_cert = {_toml(tls[0])}", f"tls_key = {_toml(tls[1])}"]
+        for name, key in (("dpo_key", dpo), ("operator_key", run_by)):
+            lines += ["", f"[{name}]", *(f"{member} = {_toml(value)}" for member, value in key.public_jwk.items())]
+        self.settings.write_text("\n".join(lines) + "\n", "utf-8")
+        engine = open_engine(self.database)
+        upgrade(engine, "hub")
+        engine.dispose()
+        SecretStore(self.secrets, keyring, clock).close()
+        return DirectoryPartner(HUB, "Maillon", "hub", operator, "active", identity.public_jwk, seal.public_jwk, url)
+
+    def install_directory(self, token: str, root_public_jwk: PublicJwk, clock: Clock) -> Directory:
+        """Check a directory against the root and put it in place, whole or not at all; return it.
+
+        The root is pinned by the first call: a later one with another root is refused. Raises
+        ``MaillonError(UNTRUSTED_DIRECTORY)``, also for a version older than the one in place.
+        """
+        pinned = self.pinned_root() if self.root.exists() else root_public_jwk
+        if pinned != keys.public_jwk(root_public_jwk, "Ed25519"):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "another root than the one pinned")
+        now = clock.now()
+        seen = (
+            Directory.verify(self.directory.read_text().strip(), pinned, now, 1).version
+            if self.directory.exists()
+            else 1
+        )
+        directory = Directory.verify(token, pinned, now, seen)
+        for file, content in ((self.root, orjson.dumps(pinned)), (self.directory, token.encode("ascii"))):
+            replacement = file.with_name(f".{file.name}.new")
+            replacement.write_bytes(content + b"\n")
+            os.replace(replacement, file)
+        return directory
+
+    def pinned_root(self) -> PublicJwk:
+        """Return the root's public key; ``MaillonError(CONFIGURATION)`` when it was not installed."""
+        try:
+            return keys.public_jwk(strict_json.loads_object(self.root.read_bytes()), "Ed25519")
+        except OSError:
+            raise MaillonError(ErrorKind.CONFIGURATION, "root.pub.jwk is missing in the hub's home") from None
+
+    def directory_token(self) -> str:
+        """Return the installed directory JWS, unverified; ``MaillonError(CONFIGURATION)`` when there is none."""
+        try:
+            return self.directory.read_text("ascii").strip()
+        except (OSError, ValueError):
+            raise MaillonError(ErrorKind.CONFIGURATION, "directory.jws is missing in the hub's home") from None
+
+
+def _toml(text: str) -> str:
+    # A JSON string is a TOML basic string.
+    return orjson.dumps(text).decode()
