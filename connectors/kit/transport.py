@@ -125,11 +125,9 @@ class Transport:
                 method, url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
             ) as response:
                 return _judge(response, _read(response, max_bytes), accept)
-        except requests.Timeout:
-            raise FarSideError(ErrorKind.TIMEOUT, "no answer in time") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, http.client.HTTPException) as error:
-            # The exception's own text may quote the URL or a header; its class says enough.
-            if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+        except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            # The exception's own text may quote the URL or a header: only its class is told.
+            if _is_timeout(error):
                 raise FarSideError(ErrorKind.TIMEOUT, "no answer in time") from None
             raise FarSideError(ErrorKind.UNAVAILABLE, type(error).__name__) from None
 
@@ -153,6 +151,15 @@ def check_url(url: str) -> None:
         raise MaillonError(ErrorKind.CONFIGURATION, "endpoint is not an http(s) URL")
     if parts.scheme == "http" and not is_loopback(host):
         raise MaillonError(ErrorKind.TLS_REQUIRED, "https is required off loopback")
+
+
+def _is_timeout(error: BaseException) -> bool:
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
+        return True
+    # requests turns a time-out in the middle of a body into a ConnectionError around the real one.
+    return isinstance(error, requests.ConnectionError) and any(
+        isinstance(cause, urllib3.exceptions.TimeoutError) for cause in error.args
+    )
 
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:

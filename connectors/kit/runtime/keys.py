@@ -12,7 +12,7 @@ import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import orjson
 from joserfc.errors import JoseError
@@ -51,7 +51,12 @@ class _Pair:
 
     def __init__(self, key: OKPKey) -> None:
         self.jose = key
-        self.public_jwk: PublicJwk = {name: str(key.as_dict(private=False)[name]) for name in ("kty", "crv", "x")}
+        # From the key itself: an imported JWK's own ``x`` is not checked against its ``d`` by joserfc.
+        self.public_jwk: PublicJwk = {
+            "kty": "OKP",
+            "crv": self.curve,
+            "x": b64url.encode(key.public_key.public_bytes_raw()),
+        }
         self.thumbprint = thumbprint(self.public_jwk)
 
     @classmethod
@@ -60,9 +65,11 @@ class _Pair:
         return cls(OKPKey.generate_key(cls.curve))
 
     @classmethod
-    def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
+    def from_jwk(cls, jwk: object) -> Self:
         """Return the pair of a private JWK; ``MaillonError(CONFIGURATION)`` unless ``d`` and ``x`` are one key."""
         try:
+            if not isinstance(jwk, Mapping):
+                raise TypeError
             public = public_jwk({name: jwk.get(name) for name in ("kty", "crv", "x")}, cls.curve)
             pair = cls(OKPKey.import_key({**public, "d": jwk["d"]}))
             if not pair.jose.is_private or pair.public_jwk != public:
