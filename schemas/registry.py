@@ -70,6 +70,9 @@ class Validator:
             # A lone surrogate, a set, a key that is no text, a nesting past the reader's limit. The chain is cut
             # because the library's message may quote the value.
             raise SchemaViolation("", "not a JSON value") from None
+        while context := getattr(error.kind, "context", None):
+            # Of an ``anyOf`` or ``oneOf`` the first form is the one meant; the others are ``null`` or its variants.
+            error = context[0][0]
         # Raised outside the handler: nothing of the library's error may hang on as ``__context__``.
         raise SchemaViolation(_pointer(error.instance_path), _reason(error.kind))
 
@@ -210,6 +213,6 @@ def _reason(kind: Any) -> str:
     for attribute in ("types", "options", "property", "pattern", "format", "limit", "multiple_of", "expected_value"):
         expected = getattr(kind, attribute, None)
         if expected is not None:
-            listed = ", ".join(map(str, expected)) if isinstance(expected, list) else str(expected)
-            return f"{kind.name}: {listed}"
+            listed = expected if isinstance(expected, list) else [expected]
+            return f"{kind.name}: {', '.join(item if isinstance(item, str) else json.dumps(item) for item in listed)}"
     return str(kind.name)
