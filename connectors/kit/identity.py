@@ -33,11 +33,11 @@ MAX_LENGTH = 200
 _SEX_CODES = {
     "M": ("M", "1", "H", "MALE", "MASCULIN", "HOMME", "MONSIEUR", "MR"),
     "F": ("F", "2", "FEMALE", "FEMININ", "FEMME", "MADAME", "MME", "MLLE"),
-    "": ("", "0", "9"),  # ISO/IEC 5218: not known, not applicable
+    "": ("0", "9"),  # ISO/IEC 5218: not known, not applicable
 }
 _SEX = {code: sex for sex, codes in _SEX_CODES.items() for code in codes}
-_COMMUNE = re.compile(r"(?:0[1-9]|[1-8][0-9]|9[0-578]|2[AB])[0-9]{3}")
-_COUNTRY = re.compile(r"99[0-9]{3}")
+_COMMUNE = r"(?:0[1-9]|[1-8][0-9]|9[0-578]|2[AB])[0-9]{3}"
+_COUNTRY = r"99[0-9]{3}"
 _FRANCE = "99100"
 _NO_PLACE = frozenset({"00000", "99000", "99999"})
 
@@ -139,6 +139,8 @@ def _place(commune: str, country: str) -> str:
 
 
 def _sex(text: str) -> tuple[str, Reason | None]:
+    if not text:
+        return "", Reason.ABSENT
     code = text.upper().rstrip(".").replace("É", "E")
     return (_SEX[code], None) if code in _SEX else ("", Reason.FORMAT)
 
@@ -151,15 +153,12 @@ def _birthplace(commune: str, country: str) -> tuple[str, str, Reason | None]:
     if re.fullmatch("[0-9]{4}", commune):  # a spreadsheet or YAML read 08480 as a number
         commune = "0" + commune
     commune, country = ("" if code in _NO_PLACE else code for code in (commune, country))
-    if _COUNTRY.fullmatch(commune) and country in ("", commune):
-        commune, country = "", commune
-    if not (commune or country):
-        return "", "", None
-    if (commune and not _COMMUNE.fullmatch(commune)) or (country and not _COUNTRY.fullmatch(country)):
+    if not re.fullmatch(rf"(?:{_COMMUNE}|{_COUNTRY})?", commune) or not re.fullmatch(rf"(?:{_COUNTRY})?", country):
         return "", "", Reason.FORMAT
-    if commune and country not in ("", _FRANCE):
+    abroad = re.fullmatch(_COUNTRY, commune) is not None
+    if commune and country not in ("", commune if abroad else _FRANCE):
         return "", "", Reason.CONTRADICTORY
-    return commune, country, None
+    return ("", commune, None) if abroad else (commune, country, None)
 
 
 def _text(trait: str, value: object) -> str:
