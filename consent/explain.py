@@ -125,10 +125,20 @@ def from_log(logged: Mapping[str, Any], policy: Policy, question: Question) -> D
     """
     if logged["policy_version"] != policy.version:
         raise PolicyMismatch(str(logged["policy_version"]))
-    masks = {reason: int(logged["masks"].get(reason.value, "0"), 16) for reason in Reason}
+    ok, role_deny, no_rule, purpose_cap, protected, consent_deny, evidence, no_consent, objection = (
+        int(logged["masks"].get(reason.value, "0"), 16) for reason in Reason
+    )
     until = logged["valid_until"]
     return Decision(
-        *(masks[reason] for reason in Reason),
+        ok,
+        role_deny,
+        no_rule,
+        purpose_cap,
+        protected,
+        consent_deny,
+        evidence,
+        no_consent,
+        objection,
         consent_ids=tuple(logged["consent_ids"]),
         refusal_ids=tuple(logged["refusal_ids"]),
         valid_until=datetime.fromisoformat(until) if until else None,
