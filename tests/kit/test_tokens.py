@@ -1,0 +1,303 @@
+"""Keyed tokens: which kinds an identity gives, their bytes, their wire form, and the subject proofs (DESIGN §4)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import string
+import time
+import unicodedata
+from base64 import urlsafe_b64encode
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.kit.identity import parse_identity
+from connectors.kit.names import normalise
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.tokens import KINDS, HmacTokeniser, TokenSet, match_subject, subject_proofs, tokens_of
+
+KEY = bytes(range(32))
+TOKENISER = HmacTokeniser(KEY, 1)
+PERSON: dict[str, object] = {
+    "nom_naissance": "Le Goff-Duval",
+    "prenoms": ["Maëlle-Anne"],
+    "sexe": "F",
+    "date_naissance": "1987-03-14",
+    "code_cog_insee_commune_naissance": "29019",
+    "nir": "2870329019001",
+}
+
+
+def made(**changes: object) -> TokenSet:
+    return tokens_of(parse_identity(PERSON | changes), TOKENISER)
+
+
+def kinds(tokens: TokenSet) -> dict[str, int]:
+    return {kind: count for kind in KINDS if (count := len(tokens.of(kind)))}
+
+
+# --- bytes -----------------------------------------------------------------------------------------------------------
+
+
+def spelt_out(kind: str, *parts: str) -> bytes:
+    """The formula of docs/index.md, written a second time."""
+    value = "\x1f".join(parts).encode()
+    data = b"maillon/token/v1" + bytes([len(kind)]) + kind.encode() + b"\x01" + len(value).to_bytes(2, "big") + value
+    return hmac.new(KEY, data, hashlib.sha256).digest()
+
+
+def test_the_token_of_each_kind_is_the_published_formula() -> None:
+    s, g, g2, day, place = "LEGOFFDUVAL", "MAELLEANNE", "ANNE", "1987-03-14", "29019"
+    assert dict(made().tokens) == {
+        "nir": spelt_out("nir", "2870329019001"),
+        "nir_gd": spelt_out("nir_gd", "2870329019001", g, day),
+        "insi": spelt_out("insi", s, g, day, "F", place),
+        "sgd": spelt_out("sgd", s, g, day),
+        "sg2d": spelt_out("sg2d", s, g2, day),
+        "sdp": spelt_out("sdp", s, day, place),
+        "gdp": spelt_out("gdp", g, day, place),
+        "sg_ym": spelt_out("sg_ym", s, g, "1987-03"),
+        "sg_y": spelt_out("sg_y", s, g, "1987"),
+    }
+
+
+def test_golden_tokens() -> None:
+    """The wire stays stable: a change here orphans every token a hub has stored."""
+    wire = made().to_wire()
+    assert wire["flags"] == {
+        "nir": "coherent",
+        "date_precision": "jour",
+        "ne_a_l_etranger": False,
+        "premier_janvier": False,
+        "nombre_prenoms": 1,
+    }
+    assert wire["tokens"] == GOLDEN
+
+
+GOLDEN = [
+    ["nir", "tyqeo4zClgZiATuJEf6rctvjY2sKEQCcQaogKPtuSHo"],
+    ["nir_gd", "GvjjmjnTkRUQp57j8PBtQaK-OY5xY1P16Bd-sWnrDP0"],
+    ["insi", "YaYkeMaAJcLgmPXWcm_BAE2FcSHc6_cxQ7oIuzgWxqY"],
+    ["sgd", "CZ_WGHJBuOOXjSjJ_m3kVMWWqOp6Wq0AST3jmhKrIOc"],
+    ["sg2d", "YZvlQrzyPiuzttNpyjkNrv5_QQ-FbozLmmJrnmGl34I"],
+    ["sdp", "ech_3o14wfb0Tp0YIKZlqxuBGIBEFo7L-b68dnJP4ro"],
+    ["gdp", "McN9mW0N07wMtpYu6TmRhoN_81Vvysu8g9epRd1exaU"],
+    ["sg_ym", "WwIjTQzXfiGX3UYJjszIdButy9qRwsaVR4Lm4QSPx60"],
+    ["sg_y", "iU-tXAJFuNf0Ous8pG08BeMpK4wfd2BLfYU4HuAiSog"],
+]
+
+
+@given(st.tuples(st.sampled_from(KINDS), st.text(max_size=8)), st.tuples(st.sampled_from(KINDS), st.text(max_size=8)))
+def test_two_kinds_or_values_never_share_a_token(one: tuple[str, str], other: tuple[str, str]) -> None:
+    same = one[0] == other[0] and unicodedata.normalize("NFC", one[1]) == unicodedata.normalize("NFC", other[1])
+    assert (TOKENISER.token(*one) == TOKENISER.token(*other)) is same
+
+
+def test_a_kind_cannot_swallow_the_beginning_of_a_value() -> None:
+    assert TOKENISER.token("sg", "2dx") != TOKENISER.token("sg2d", "x")
+    assert TOKENISER.token("nir", "") != TOKENISER.token("ni", "r")
+
+
+def test_another_key_makes_other_tokens_and_the_epoch_is_told() -> None:
+    other = HmacTokeniser(bytes(32), 2)
+    assert other.token("nir", "x") != TOKENISER.token("nir", "x")
+    assert (other.epoch, TOKENISER.epoch) == (2, 1)
+    assert KEY.hex() not in repr(TOKENISER)
+    with pytest.raises(MaillonError) as caught:
+        HmacTokeniser(bytes(31), 1)
+    assert caught.value.kind is ErrorKind.CONFIGURATION
+
+
+# --- kinds -----------------------------------------------------------------------------------------------------------
+
+ALL = dict.fromkeys(KINDS, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ALL),
+        ({"nir": None}, {k: 1 for k in KINDS if not k.startswith("nir")}),
+        ({"sexe": "0"}, {k: 1 for k in KINDS if k != "insi"}),
+        ({"code_cog_insee_commune_naissance": ""}, {"nir": 1, "nir_gd": 1, "sgd": 1, "sg2d": 1, "sg_ym": 1, "sg_y": 1}),
+        ({"date_naissance": "1987-03-00"}, {"nir": 1, "sg_ym": 1, "sg_y": 1}),
+        ({"date_naissance": "1987-00-00"}, {"nir": 1, "sg_y": 1}),
+        ({"date_naissance": "1987-06-31"}, {"nir": 1}),
+        ({"nom_naissance": "X"}, {"nir": 1, "nir_gd": 1, "gdp": 1}),
+        ({"prenoms": ["J"]}, {"nir": 1, "sdp": 1}),
+        ({"prenoms": ["Maëlle"]}, {k: 1 for k in KINDS if k != "sg2d"}),
+        ({"nom_usage": "Kervella"}, {k: 1 if k in ("nir", "nir_gd", "gdp") else 2 for k in KINDS}),
+        ({"prenoms": "MAELLE ANNE"}, {k: 1 if k in ("nir", "sdp", "sg2d") else 2 for k in KINDS}),
+    ],
+)
+def test_a_kind_is_there_only_when_all_its_traits_are(changes: dict[str, object], expected: dict[str, int]) -> None:
+    assert kinds(made(**changes)) == expected
+
+
+def test_nothing_usable_gives_nothing() -> None:
+    tokens = tokens_of(parse_identity({}), TOKENISER)
+    assert tokens.tokens == ()
+    assert tokens.flags["nir"] == "absent"
+    assert tokens.flags["date_precision"] == "inconnue"
+
+
+def test_no_identity_exceeds_the_wire_bound() -> None:
+    tokens = made(nom_usage="Kervella", prenoms="MAELLE ANNE ROZENN " + "LOU " * 17)
+    assert TokenSet.from_wire(tokens.to_wire()) == tokens
+    assert len(tokens.tokens) == 27
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"date_naissance": "2015-09-02"}, {"nir": "incoherent"}),  # a child under a parent's number
+        ({"nir": "2870329019"}, {"nir": "absent"}),
+        ({"date_naissance": "1987-01-01", "nir": ""}, {"premier_janvier": True, "date_precision": "jour"}),
+        ({"date_naissance": "1987-03", "nir": ""}, {"premier_janvier": False, "date_precision": "mois"}),
+        ({"code_cog_insee_commune_naissance": "99350", "nir": ""}, {"ne_a_l_etranger": True}),
+        ({"prenoms": "MAELLE ANNE ROZENN"}, {"nombre_prenoms": 3}),
+    ],
+)
+def test_flags(changes: dict[str, object], flags: dict[str, object]) -> None:
+    assert flags.items() <= made(**changes).flags.items()
+
+
+@pytest.mark.parametrize(
+    ("changes"),
+    [
+        {"nom_naissance": "LEGOFF DUVAL"},
+        {"nom_naissance": "le goff–duval "},
+        {"prenoms": "Maëlle-Anne"},
+        {"sexe": 2},
+        {"sexe": "Féminin"},
+        {"date_naissance": "14/03/1987"},
+        {"date_naissance": "1987-03-14T00:00:00+02:00"},
+        {"code_cog_insee_commune_naissance": 29019},
+        {"code_cog_insee_pays_naissance": "99100"},
+        {"nom_usage": "Le Goff Duval"},
+        {"nir": "2 87 03 29 019 001 " + f"{97 - 2870329019001 % 97:02}"},
+    ],
+)
+def test_tokens_depend_on_the_normal_forms_alone(changes: dict[str, object]) -> None:
+    assert made(**changes) == made()
+
+
+NAME = st.text(string.ascii_uppercase, min_size=2, max_size=10).filter(lambda name: normalise(name)[1] is None)
+
+
+@settings(max_examples=60)
+@given(NAME, NAME, NAME, NAME)
+def test_parts_never_shift_into_each_other(s: str, g: str, s2: str, g2: str) -> None:
+    """S ``AB`` with G ``C`` is not S ``A`` with G ``BC``."""
+    one, other = made(nom_naissance=s, prenoms=[g]), made(nom_naissance=s2, prenoms=[g2])
+    assert (one.of("sgd") == other.of("sgd")) is ((s, g) == (s2, g2))
+
+
+# --- wire ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_wire_form_reads_back() -> None:
+    tokens = made(nom_usage="Kervella")
+    assert TokenSet.from_wire(tokens.to_wire()) == tokens
+
+
+GOOD = urlsafe_b64encode(bytes(32)).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    ("wire", "pointer"),
+    [
+        ({}, "/tokens"),
+        ({"tokens": {}, "flags": {}}, "/tokens"),
+        ({"tokens": [["nir", GOOD]] * 65, "flags": {}}, "/tokens"),
+        ({"tokens": []}, "/flags"),
+        ({"tokens": [], "flags": []}, "/flags"),
+        ({"tokens": [], "flags": {"nir": 1.5}}, "/flags"),
+        ({"tokens": [], "flags": {"nir": -1}}, "/flags"),
+        ({"tokens": [], "flags": {"nir": None}}, "/flags"),
+        ({"tokens": [], "flags": {"nir": "Secretnom Jeanne"}}, "/flags"),
+        ({"tokens": [], "flags": {"Secretnom": True}}, "/flags"),
+        ({"tokens": ["nir"], "flags": {}}, "/tokens/0"),
+        ({"tokens": [["nir", GOOD], ["nir"]], "flags": {}}, "/tokens/1"),
+        ({"tokens": [["NIR", GOOD]], "flags": {}}, "/tokens/0"),
+        ({"tokens": [["nir\n", GOOD]], "flags": {}}, "/tokens/0"),
+        ({"tokens": [["nir", 3]], "flags": {}}, "/tokens/0"),
+        ({"tokens": [["nir", GOOD + "="]], "flags": {}}, "/tokens/0/1"),
+        ({"tokens": [["nir", GOOD[:-1] + "B"]], "flags": {}}, "/tokens/0/1"),  # not canonical
+        ({"tokens": [["nir", GOOD[:-2]]], "flags": {}}, "/tokens/0/1"),
+        ({"tokens": [["nir", "Secretnom"]], "flags": {}}, "/tokens/0/1"),
+    ],
+)
+def test_a_bad_wire_form_is_refused_by_place(wire: dict[str, object], pointer: str) -> None:
+    with pytest.raises(MaillonError) as caught:
+        TokenSet.from_wire(wire)
+    assert (caught.value.kind, caught.value.pointer) == (ErrorKind.SCHEMA, pointer)
+    assert "Secretnom" not in str(caught.value)
+
+
+def test_repr_shows_no_token() -> None:
+    tokens = made()
+    assert repr(tokens) == f"TokenSet({len(tokens.tokens)} tokens)"
+
+
+# --- subject proofs --------------------------------------------------------------------------------------------------
+
+
+def test_a_proof_is_the_published_formula() -> None:
+    (nir, sgd, gdp) = subject_proofs(made(), "order-digest")
+    assert [nir["kind"], sgd["kind"], gdp["kind"]] == ["nir", "sgd", "gdp"]
+    proof = hmac.new(made().of("sgd")[0], b"maillon/subject-proof/v1order-digest", hashlib.sha256).digest()
+    assert sgd["proof"] == urlsafe_b64encode(proof).rstrip(b"=").decode()
+    assert subject_proofs(made(), b"order-digest") == [nir, sgd, gdp]
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"nom_naissance": "Kervella"}, True),  # by NIR
+        ({"nir": None}, True),  # by surname, given name, date
+        ({"nir": None, "nom_naissance": "Kervella"}, True),  # by given name, date, place
+        ({"nir": None, "prenoms": ["Rozenn"]}, False),  # a twin
+        ({"nir": None, "nom_naissance": "Kervella", "code_cog_insee_commune_naissance": ""}, False),
+        ({"date_naissance": "2015-09-02", "prenoms": ["Rozenn"]}, False),  # her child, under her number
+    ],
+)
+def test_who_counts_as_the_same_subject(changes: dict[str, object], same: bool) -> None:
+    assert match_subject(subject_proofs(made(**changes), "ctx"), made(), "ctx") is same
+    assert match_subject(subject_proofs(made(), "ctx"), made(**changes), "ctx") is same
+
+
+def test_a_proof_serves_one_context_one_kind_one_key() -> None:
+    proofs = subject_proofs(made(), "one")
+    assert not match_subject(proofs, made(), "other")
+    renamed = [{"kind": "gdp", "proof": proof["proof"]} for proof in proofs if proof["kind"] == "sgd"]
+    assert not match_subject(renamed, made(), "one")
+    elsewhere = tokens_of(parse_identity(PERSON), HmacTokeniser(bytes(32), 1))
+    assert not match_subject(subject_proofs(elsewhere, "one"), made(), "one")
+
+
+@pytest.mark.parametrize(
+    "proofs", [[], [{}], [{"kind": "sgd"}], [{"kind": 3, "proof": None}], [{"kind": "sgd", "proof": "\ud800é"}]]
+)
+def test_what_is_no_proof_proves_nothing(proofs: list[dict[str, object]]) -> None:
+    assert match_subject(proofs, made(), "ctx") is False
+
+
+def test_a_thousand_guesses_are_not_read() -> None:
+    guesses = [{"kind": "sgd", "proof": "x"}] * 1000
+    assert not match_subject(guesses + subject_proofs(made(), "ctx"), made(), "ctx")
+
+
+# --- pace ------------------------------------------------------------------------------------------------------------
+
+
+def test_two_thousand_persons_a_second() -> None:
+    """DESIGN's floor, in processor time so that a busy machine does not matter; about 10,000 are expected."""
+    traits = PERSON | {"nom_usage": "Kervella", "prenoms": "Maëlle Anne Rozenn"}
+    start = time.process_time()
+    for _ in range(1000):
+        tokens_of(parse_identity(traits), TOKENISER)
+    assert 1000 / (time.process_time() - start) >= 2000
