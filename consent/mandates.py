@@ -48,7 +48,6 @@ class Mandate:
     ``holder`` is an opaque handle of the mandatary: two parents have two.
     """
 
-    mandate_id: str
     nature: MandateNature
     holder: str
     champ: frozenset[str]

@@ -24,6 +24,8 @@ OF_THE_PERSON: Final = frozenset({EventKind.FROZEN, EventKind.UNFROZEN, EventKin
 """Kinds that hold for every purpose at once."""
 _SHOWN: Final = frozenset({EventKind.GRANTED, EventKind.RENEWED, EventKind.INFORMED})
 _PROVEN: Final = frozenset({EventKind.GRANTED, EventKind.RENEWED})
+_SAID: Final = GIVING - {EventKind.INFORMED} | REFUSING | {EventKind.REVOKED}
+_ACTORS: Final = ("personne", "representant", "institution")
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 
@@ -91,7 +93,8 @@ class ConsentEvent:
     prev: str | None
     digest: str
     collector: str
-    recorded_at: datetime
+    at: datetime
+    """When it was said (``legalConsentDate``)."""
     start: datetime
     end: datetime | None = None
     purpose: str | None = None
@@ -131,7 +134,11 @@ def parse_event(payload: Mapping[str, object], index: FieldIndex) -> ConsentEven
     """
     at = _Reader(payload, "")
     kind = at.enum("kind", EventKind)
-    validity = at.child("validity")
+    validity, actor = at.child("validity"), at.text("actor")
+    if actor not in _ACTORS or (actor == "institution" and kind in _SAID):
+        raise at.error("actor", "only the person or a representative says this")
+    if at.has("mandate") != (actor == "representant"):
+        raise at.error("mandate", "a representative, and nobody else, has one")
     return ConsentEvent(
         event_id=at.text("event_id"),
         record_id=at.text("record_id"),
@@ -140,7 +147,7 @@ def parse_event(payload: Mapping[str, object], index: FieldIndex) -> ConsentEven
         prev=at.optional_text("prev"),
         digest=_digest(payload),
         collector=at.text("collector"),
-        recorded_at=at.instant("recorded_at"),
+        at=at.instant("at"),
         start=validity.instant("from"),
         end=validity.instant("to") if validity.has("to") else None,
         purpose=at.optional_text("purpose"),
@@ -240,9 +247,9 @@ def _notice(at: _Reader) -> NoticeRef:
 
 def _evidence(at: _Reader) -> EvidenceLevel:
     """Return the level only when what makes it stands beside it (DOMAIN §6)."""
-    name: str = at.text("evidence_level")
+    name = at.text("evidence")
     if name not in EvidenceLevel.__members__:
-        raise at.error("evidence_level", "unknown value")
+        raise at.error("evidence", "unknown value")
     level = EvidenceLevel[name]
     if level is EvidenceLevel.E1 and at.text("second_agent") == at.text("agent"):
         raise at.error("second_agent", "must be someone else")
@@ -259,11 +266,10 @@ def _mandate(at: _Reader, index: FieldIndex) -> Mandate:
         except UnknownField:
             raise at.error("scope", "unknown field") from None
     return Mandate(
-        mandate_id=at.text("mandate_id"),
         nature=at.enum("nature", MandateNature),
-        holder=at.text("holder"),
+        holder=at.text("mandatary"),
         champ=frozenset(at.texts("champ")),
         scope=scope,
-        start=at.instant("from"),
-        end=at.instant("to"),
+        start=at.instant("valid_from"),
+        end=at.instant("valid_to"),
     )
