@@ -1,0 +1,238 @@
+"""What a source does with a release order: check everything, in the order of docs/protocol.md, then answer it.
+
+The hub is not believed. The order must be its own, the request inside the requester's own, the consents those of
+collectors the root-signed directory knows, about the person held here; and this edge's own copy of the policy, and its
+partner's own rules, must let each field go. The decision itself is ``consent.order.check_order``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from connectors.kit import seal, trust
+from connectors.kit.runtime.clock import from_epoch
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.seal import Typ
+from connectors.kit.source_fragment import build_statements, seal_fragment
+from connectors.kit.tokens import TokenSet, match_subject
+from connectors.kit.trust import Certificate, Directory, OperationalKeys
+from consent import order as law
+from consent.policy import Policy
+from consent.records import ConsentEvent, RecordError, parse_event
+from schemas.registry import SchemaViolation, validator
+
+Json = dict[str, Any]
+
+
+class Reason(StrEnum):
+    """Why an order is refused; the hub is told this and nothing else."""
+
+    SIGNATURE = "signature"
+    CERTIFICATE = "certificate"
+    DIRECTORY = "directory"
+    EXPIRED = "expired"
+    REPLAYED = "replayed"
+    WRONG_SOURCE = "wrong_source"
+    REQUEST_SIGNATURE = "request_signature"
+    REQUEST_EXPIRED = "request_expired"
+    REQUEST_REPLAYED = "request_replayed"
+    FIELDS_BEYOND_REQUEST = "fields_beyond_request"
+    NO_AUTHORITY = "no_authority"
+    AUTHORITY_SIGNATURE = "authority_signature"
+    WRONG_SUBJECT = "wrong_subject"
+    PARTNER_POLICY = "partner_policy"
+    POLICY_VERSION = "policy_version"
+    UNKNOWN_REF = "unknown_ref"
+
+
+class OrderRefused(MaillonError):  # noqa: N818  (a name of the protocol)
+    """``ErrorKind.ORDER_REFUSED`` with its ``reason``."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(ErrorKind.ORDER_REFUSED, reason.value)
+        self.reason = reason
+
+
+class SourceStore(Protocol):
+    """What an order needs of the edge store (``edge_store.EdgeStore``)."""
+
+    def local_of(self, ref: str) -> str | None:
+        """Return the local id behind a ref."""
+        ...
+
+    def tokens_of(self, local_id: str) -> TokenSet | None:
+        """Return the person's tokens."""
+        ...
+
+    def fragment_of(self, local_id: str) -> Json | None:
+        """Return everything held about the person, as one fragment."""
+        ...
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Make the writes inside one durable transaction."""
+        ...
+
+    def remember_order(self, order_id: str, expires_at: datetime) -> bool:
+        """Remember an order; ``False`` when it was seen before."""
+        ...
+
+    def remember_nonce(self, digest: str, expires_at: datetime) -> bool:
+        """Remember a request's nonce; ``False`` when it was seen before."""
+        ...
+
+    def served(self, order_id: str, commitment: str, at: datetime) -> None:
+        """Remember that an order was answered."""
+        ...
+
+
+class ReleasePolicy(Protocol):
+    """A partner's own rules (manifest ``[release]``)."""
+
+    def releases(self, recipient_kind: str, purpose: str) -> Collection[str]:
+        """Return the paths that may go to that kind of recipient for that purpose."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The edge that answers, at one moment."""
+
+    slug: str
+    directory: Directory
+    policy: Policy
+    store: SourceStore
+    release: ReleasePolicy
+    keys: OperationalKeys
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    payload: Json
+    certificate: Certificate
+    digest: str
+
+
+def answer_order(token: str, source: Source, at: datetime) -> str:
+    """Return the sealed fragment (JWE) that answers the order ``token``.
+
+    It holds the ordered fields only: each a statement, or a typed absence where nothing is held or this partner's own
+    rules keep it. Raises :class:`OrderRefused` with the first check that fails, and ``MaillonError(SCHEMA)`` for an
+    order the hub signed but that is none. Nothing is remembered of a refused order but its replay guards.
+    """
+    order = _order(token, source, at)
+    request = _request(order["request"], source, at)
+    events = [_event(jws, source) for jws in order["authorities"]]
+    try:
+        law.check_order(
+            order, request.payload, [event for event, _ in events], source.policy, _active(source), source.slug, at
+        )
+    except law.OrderRefused as refused:
+        raise OrderRefused(Reason(refused.code)) from None
+    local_id, tokens = _subject(order, request, [payload for _, payload in events], source)
+    recipient = source.directory.partner(order["recipient"])
+    free = source.release.releases(recipient.kind, request.payload["purpose"])
+    if not any(path in free for path in order["fields"]):
+        raise OrderRefused(Reason.PARTNER_POLICY)
+    _remember(order, request, source, at)
+    statements = build_statements(source.store.fragment_of(local_id), order["fields"], free, source.slug, at)
+    return seal_fragment(
+        statements, tokens, source.keys, order, seal.jws_digest(token), request.digest, request.certificate.seal_key, at
+    )
+
+
+_FROM_HUB: Final = {
+    ErrorKind.BAD_SIGNATURE: Reason.SIGNATURE,
+    ErrorKind.UNTRUSTED_KEY: Reason.CERTIFICATE,
+    ErrorKind.EXPIRED: Reason.CERTIFICATE,
+    ErrorKind.UNKNOWN_PARTNER: Reason.DIRECTORY,
+    ErrorKind.SUSPENDED: Reason.DIRECTORY,
+}
+_FROM_REQUESTER: Final = {**_FROM_HUB, ErrorKind.BAD_SIGNATURE: Reason.REQUEST_SIGNATURE}
+
+
+def _order(token: str, source: Source, at: datetime) -> Json:
+    if at >= source.directory.valid_until:
+        raise OrderRefused(Reason.DIRECTORY)
+    try:
+        hub = source.directory.partner(trust.HUB)
+        order, certificate = trust.open_certified(token, Typ.ORDER, hub.slug, hub.identity_key)
+        certificate.check_alive(at)
+    except MaillonError as error:
+        raise OrderRefused(_FROM_HUB.get(error.kind, Reason.SIGNATURE)) from None
+    _check_schema("order", order)
+    if order["source"] != source.slug:
+        raise OrderRefused(Reason.WRONG_SOURCE)
+    return order
+
+
+def _request(token: str, source: Source, at: datetime) -> _Request:
+    try:
+        payload, certificate = trust.verify_certified(token, Typ.REQUEST, "requester", source.directory, at)
+        validator("request").check(payload)
+    except MaillonError as error:
+        raise OrderRefused(_FROM_REQUESTER.get(error.kind, Reason.REQUEST_SIGNATURE)) from None
+    except SchemaViolation:
+        raise OrderRefused(Reason.REQUEST_SIGNATURE) from None
+    # The key to seal to is the one the requester's identity vouches for, and the one it says it expects.
+    if payload["seal_key"] != certificate.seal_key_id:
+        raise OrderRefused(Reason.REQUEST_SIGNATURE)
+    return _Request(payload, certificate, seal.jws_digest(token))
+
+
+def _event(token: str, source: Source) -> tuple[ConsentEvent, Json]:
+    """Return a consent event and its payload.
+
+    Its certificate had to live when it was signed, which is not before it was said; it need not live now.
+    """
+    try:
+        collector = source.directory.partner(trust.issuer_of(token, Typ.CONSENT, "collector"))
+        payload, certificate = trust.open_certified(token, Typ.CONSENT, collector.slug, collector.identity_key)
+        validator("consent_event").check(payload)
+        event = parse_event(payload, source.policy.index)
+        certificate.check_alive(max(event.at, certificate.issued_at))
+    except (MaillonError, SchemaViolation, RecordError):
+        raise OrderRefused(Reason.AUTHORITY_SIGNATURE) from None
+    return event, payload
+
+
+def _active(source: Source) -> dict[str, trust.DirectoryPartner]:
+    return {partner.slug: partner for partner in source.directory.partners() if partner.is_active}
+
+
+def _subject(order: Json, request: _Request, events: Sequence[Json], source: Source) -> tuple[str, TokenSet]:
+    """Return who the ref is here, once the request and every consent are shown to be about that person."""
+    local_id = source.store.local_of(order["ref"])
+    tokens = None if local_id is None else source.store.tokens_of(local_id)
+    if local_id is None or tokens is None:
+        raise OrderRefused(Reason.UNKNOWN_REF)
+    claims = [(request.payload["subject_proofs"], request.payload["nonce"])]
+    claims += [(event["subject_proofs"], event["record_id"]) for event in events]
+    if not all(match_subject(proofs, tokens, context) for proofs, context in claims):
+        raise OrderRefused(Reason.WRONG_SUBJECT)
+    return local_id, tokens
+
+
+def _remember(order: Json, request: _Request, source: Source, at: datetime) -> None:
+    """Make the order's id, the request's nonce and the answer durable, before anything leaves."""
+    seen: Reason | None = None
+    with source.store.batch():
+        if not source.store.remember_order(order["order_id"], from_epoch(order["exp"])):
+            seen = Reason.REPLAYED
+        elif not source.store.remember_nonce(request.payload["nonce"], from_epoch(request.payload["exp"])):
+            seen = Reason.REQUEST_REPLAYED
+        else:
+            source.store.served(order["order_id"], order["commitment"], at)
+    if seen is not None:
+        raise OrderRefused(seen)
+
+
+def _check_schema(name: str, payload: Mapping[str, Any]) -> None:
+    try:
+        validator(name).check(payload)
+    except SchemaViolation as error:
+        raise MaillonError(ErrorKind.SCHEMA, f"{name}: {error.reason}", pointer=error.pointer) from None
