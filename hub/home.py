@@ -1,7 +1,8 @@
 """The folder a hub lives in: made once by ``maillon init``, opened by the hub's process.
 
 ``hub.toml`` settings · ``keyring.json``, ``identity.jwk``, ``seal.jwk`` 0600 secrets · ``hub.db``, ``secrets.db`` ·
-``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``, ``operator.jwk`` to be moved to their owners.
+``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``, ``operator.jwk`` to be moved to their
+owners.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from typing import Any, Final
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 MEDIA_TYPE: Final = "application/problem+json"
+TYPE_BASE: Final = "https://maillon.example/problems/"
+"""A name, not a place: the page of each kind stands in ``docs/problems/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def problem_of(error: MaillonError) -> tuple[int, dict[str, Any]]:
     """Return the HTTP status and the RFC 9457 body of a refusal."""
     problem = PROBLEMS[error.kind]
     body: dict[str, Any] = {
-        "type": f"/problems/{error.kind.value}",
+        "type": TYPE_BASE + error.kind.value,
         "title": problem.title,
         "status": problem.status,
         "detail": error.detail,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import orjson
 from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId
 from hub.store.tables import record, review, token
@@ -82,10 +83,26 @@ class Index:
             for person, records in self._records(persons).items()
         ]
 
+    def tokens_of(self, person_id: PersonId, record_id: str) -> frozenset[IndexedToken]:
+        """Return a record's tokens."""
+        rows = self._connection.execute(
+            select(token.c.kind, token.c.epoch, token.c.lookup, token.c.value).where(
+                token.c.person_id == person_id, token.c.record_id == record_id
+            )
+        )
+        return frozenset(IndexedToken(*row) for row in rows.tuples())
+
+    def records_of(self, person_id: PersonId, *, but: str) -> list[IndexedRecord]:
+        """Return a person's records without the one whose id is ``but``."""
+        return self._records({person_id}, but).get(person_id, [])
+
     def open_review(self, person_id: PersonId, record_id: str, patterns: Mapping[str, Mapping[str, object]]) -> None:
-        """Ask a human whether ``person_id`` is one of the candidates of ``patterns`` (person → what agrees)."""
+        """Ask a human whether ``person_id`` is one of the candidates of ``patterns`` (person → what agrees).
+
+        A pair already before a reviewer stays as it is.
+        """
         self._connection.execute(
-            insert(review),
+            upsert(review).on_conflict_do_nothing(),
             [
                 {
                     "person_id": person_id,
@@ -103,11 +120,11 @@ class Index:
         rows = self._connection.execute(select(review).order_by(review.c.opened_at, review.c.person_id))
         return [(row.person_id, row.candidate_id, orjson.loads(row.pattern)) for row in rows]
 
-    def _records(self, persons: set[str]) -> dict[str, list[IndexedRecord]]:
+    def _records(self, persons: set[str], but: str = "") -> dict[str, list[IndexedRecord]]:
         rows = self._connection.execute(
             select(token.c.person_id, token.c.record_id, token.c.kind, token.c.value, record.c.flags)
             .join(record, record.c.record_id == token.c.record_id)
-            .where(token.c.person_id.in_(sorted(persons)))
+            .where(token.c.person_id.in_(sorted(persons)), token.c.record_id != but)
         )
         flags: dict[tuple[str, str], str] = {}
         values: dict[tuple[str, str], dict[str, set[bytes]]] = {}

@@ -1,0 +1,173 @@
+"""A partner says whom it holds: tokens in, its own pseudonyms out (DESIGN §4).
+
+The answer looks the same whether the person was known or not. Exact evidence links, doubt opens a review, and no
+registration ever joins two persons that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import PersonId
+from connectors.kit.tokens import TokenSet
+from connectors.kit.trust import DirectoryPartner
+from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, New, Review, match
+from hub.keyring import Keyring
+from hub.store.index import IndexedRecord, IndexedToken
+from hub.store.secrets import SecretStore
+from hub.store.session import UnitOfWork
+
+_NEW = "new"
+_PROVISIONAL = "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One record, ready for the index: its key and tokens are already keyed by the hub's own secrets."""
+
+    record_key: str
+    stored_key: bytes
+    tokens: tuple[IndexedToken, ...]
+    flags: Mapping[str, str | int | bool]
+    sections: frozenset[str]
+
+    @property
+    def evidence(self) -> IndexRecord:
+        """The record as the match rules see it."""
+        kinds: dict[str, set[bytes]] = {}
+        for token in self.tokens:
+            kinds.setdefault(token.kind, set()).add(token.value)
+        return IndexRecord({kind: frozenset(values) for kind, values in kinds.items()}, self.flags)
+
+
+def prepare(keyring: Keyring, partner: DirectoryPartner, records: Iterable[Mapping[str, Any]]) -> list[Registration]:
+    """Key the records of a registration (schema ``registration``) with the hub's secrets; no transaction needed.
+
+    Raises ``MaillonError(FORBIDDEN)`` for a NIR token from a partner the NIR decree does not name, ``SCHEMA`` for
+    tokens of another shape or a record key that stands twice.
+    """
+    prepared: list[Registration] = []
+    for i, record in enumerate(records):
+        try:
+            tokens = TokenSet.from_wire(record)
+        except MaillonError as error:
+            raise MaillonError(error.kind, error.detail, pointer=f"/records/{i}{error.pointer or ''}") from None
+        if not partner.nir_autorise and any(kind.startswith("nir") for kind, _ in tokens.tokens):
+            raise MaillonError(
+                ErrorKind.FORBIDDEN,
+                "NIR tokens from a partner that may not use the NIR",
+                pointer=f"/records/{i}/tokens",
+            )
+        keyed = [(kind, *keyring.index_token(token)) for kind, token in tokens.tokens]
+        prepared.append(
+            Registration(
+                record_key=record["record_key"],
+                stored_key=keyring.record_key(partner.slug, record["record_key"]),
+                tokens=tuple(IndexedToken(kind, keyring.index_epoch, lookup, value) for kind, lookup, value in keyed),
+                flags=tokens.flags,
+                sections=frozenset(record["sections"]),
+            )
+        )
+    if len({registration.stored_key for registration in prepared}) != len(prepared):
+        raise MaillonError(ErrorKind.SCHEMA, "a record key stands twice", pointer="/records")
+    return prepared
+
+
+def register(
+    uow: UnitOfWork, keyring: Keyring, secrets: SecretStore, slug: str, registrations: Sequence[Registration]
+) -> list[dict[str, str]]:
+    """Link every record to a person, new or known, and return ``{record_key, ref}`` in the same order.
+
+    Registering the same record again changes nothing but what it declares to hold. Raises ``MaillonError(CONFLICT)``
+    when a known record key comes back with nothing in common with what it was: a local number was given to someone
+    else, and that person must not inherit the ref.
+    """
+    persons: list[PersonId] = []
+    new: list[PersonId] = []
+    for i, registration in enumerate(registrations):
+        known = uow.persons.record_of(slug, registration.stored_key)
+        if known is None:
+            person, record_id = _place(uow, slug, registration, new)
+        else:
+            record_id, person = known
+            _correct(uow, record_id, person, registration, f"/records/{i}")
+        uow.persons.declare(person, slug, record_id, registration.sections)
+        persons.append(person)
+    # Secrets first, in their own file: an orphan secret is harmless, a person without one is not.
+    held = secrets.refs(set(persons) - set(new)) | secrets.create_refs(new)
+    answers = []
+    for person, registration in zip(persons, registrations, strict=True):
+        ref = keyring.ref(slug, held[person])
+        uow.persons.add_ref(person, slug, keyring.ref_epoch, keyring.ref_lookup(slug, ref))
+        answers.append({"record_key": registration.record_key, "ref": ref})
+    return answers
+
+
+def resolve(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> PersonId | None:
+    """Return whom ``slug`` means by ``ref``, None when it registered no one under it."""
+    return uow.persons.by_ref(slug, keyring.ref_lookup(slug, ref))
+
+
+def _place(uow: UnitOfWork, slug: str, registration: Registration, new: list[PersonId]) -> tuple[PersonId, str]:
+    answer = match(registration.evidence, _candidates(uow, registration))
+    if isinstance(answer, Link):
+        person, rule = PersonId(answer.person), answer.rule.value
+    else:
+        doubtful = isinstance(answer, Review)
+        person, rule = uow.persons.create(provisional=doubtful), _PROVISIONAL if doubtful else _NEW
+        new.append(person)
+    record_id = uow.persons.add_record(
+        person, slug, registration.stored_key, registration.flags, rule=rule, actor="hub"
+    )
+    uow.index.add(person, record_id, registration.tokens)
+    if isinstance(answer, Review):
+        _ask_a_human(uow, person, record_id, answer)
+    return person, record_id
+
+
+def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Registration, pointer: str) -> None:
+    """Take a record's corrected traits into the index, unless that could make two persons one."""
+    before = uow.index.tokens_of(person, record_id)
+    if before == frozenset(registration.tokens):
+        return
+    if before and registration.tokens and before.isdisjoint(registration.tokens):
+        raise MaillonError(ErrorKind.CONFLICT, "this record key was someone else's", pointer=pointer)
+    candidates = _candidates(uow, registration)
+    others = uow.index.records_of(person, but=record_id)
+    own = [Candidate(person, tuple(_evidence(record) for record in others))]
+    if others and not isinstance(match(registration.evidence, own), Link):
+        # The correction no longer agrees with the person's other records: the index keeps what linked them.
+        return
+    answer = match(registration.evidence, [c for c in candidates if c.person != person])
+    uow.index.add(person, record_id, registration.tokens)
+    uow.persons.set_flags(record_id, registration.flags)
+    if not isinstance(answer, New):
+        _ask_a_human(uow, person, record_id, answer)
+
+
+def _candidates(uow: UnitOfWork, registration: Registration) -> list[Candidate]:
+    found = uow.index.sharing(token for token in registration.tokens if token.kind in LOOKUP_KINDS)
+    return [Candidate(p.person_id, tuple(_evidence(record) for record in p.records), p.settled) for p in found]
+
+
+def _evidence(record: IndexedRecord) -> IndexRecord:
+    return IndexRecord(record.tokens, record.flags)
+
+
+def _ask_a_human(uow: UnitOfWork, person: PersonId, record_id: str, answer: Link | Review) -> None:
+    if isinstance(answer, Link):
+        patterns: dict[str, dict[str, object]] = {answer.person: {"doubt": "correction", "rule": answer.rule.value}}
+    else:
+        patterns = {
+            agreement.person: {
+                "doubt": agreement.doubt.value,
+                "kinds": list(agreement.kinds),
+                "flags": dict(agreement.flags),
+                "other_flags": dict(agreement.other_flags),
+            }
+            for agreement in answer.pattern
+        }
+    uow.index.open_review(person, record_id, patterns)
