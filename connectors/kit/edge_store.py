@@ -44,10 +44,10 @@ WEAK_ABSENCES = frozenset({"indisponible", "maintenance"})
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE subject (
-  key BLOB PRIMARY KEY, body BLOB NOT NULL, ref_key BLOB, ref BLOB, registered INTEGER NOT NULL DEFAULT 0
+  key BLOB PRIMARY KEY, body BLOB NOT NULL, ref_key BLOB, ref BLOB, changes INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 CREATE INDEX subject_ref ON subject (ref_key) WHERE ref_key IS NOT NULL;
-CREATE INDEX subject_pending ON subject (registered) WHERE registered = 0;
+CREATE INDEX subject_pending ON subject (changes) WHERE changes > 0;
 CREATE TABLE identity (
   key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
 ) WITHOUT ROWID;
@@ -87,6 +87,8 @@ class Pending:
     record_key: str
     tokens: TokenSet
     sections: tuple[str, ...]
+    changes: int
+    """How many changes the hub has not been told of; names the state that is told."""
 
 
 class EdgeStore:
@@ -165,7 +167,7 @@ class EdgeStore:
                 self._execute("INSERT INTO subject (key, body) VALUES (?, ?)", key, body)
             body = self._seal({"identity": dict(identity_traits), "tokens": wire}, b"identity", key, format.encode())
             self._execute("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)", key, format, tag, body)
-            self._execute("UPDATE subject SET registered = 0 WHERE key = ?", key)
+            self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return True
 
     def identity_of(self, local_id: str) -> Json | None:
@@ -188,31 +190,33 @@ class EdgeStore:
     def pending(self, limit: int = 500) -> list[Pending]:
         """Return up to ``limit`` subjects the hub must still be told about."""
         found = []
-        rows = self._all("SELECT key, body FROM subject WHERE registered = 0 LIMIT ?", limit)
-        for key, body in rows:
+        rows = self._all("SELECT key, body, changes FROM subject WHERE changes > 0 LIMIT ?", limit)
+        for key, body, changes in rows:
             local_id = self._unseal(body, b"subject", key)["local_id"]
             tokens = self._tokens([key])
             sections = {path.split(".", 1)[0] for path in self._statements([key])}
             if tokens is not None:
-                found.append(Pending(local_id, self.record_key(local_id), tokens, tuple(sorted(sections))))
+                found.append(Pending(local_id, self.record_key(local_id), tokens, tuple(sorted(sections)), changes))
         return found
 
     unregistered = pending
 
     # --- refs ---------------------------------------------------------------------------------------------------
 
-    def set_ref(self, local_id: str, ref: str) -> None:
-        """Remember the hub's pseudonym of ``local_id`` and that the hub knows its present state.
+    def set_ref(self, local_id: str, ref: str, changes: int | None = None) -> None:
+        """Remember the hub's pseudonym of ``local_id``, and that the hub knows its present state.
 
-        Raises ``MaillonError(UNKNOWN_SUBJECT)`` when this edge has no such subject.
+        ``changes`` is that of the :class:`Pending` that was told: a change made meanwhile stays to be told. Raises
+        ``MaillonError(UNKNOWN_SUBJECT)`` when this edge has no such subject.
         """
         key, ref_key = self._subject(local_id), self._key("ref", ref)
         with self.batch():
-            sealed = self._seal({"ref": ref}, b"ref", key)
-            changed = self._execute(
-                "UPDATE subject SET ref_key = ?, ref = ?, registered = 1 WHERE key = ?", ref_key, sealed, key
+            done = self._execute(
+                "UPDATE subject SET ref_key = ?, ref = ?, changes = iif(changes > coalesce(?, changes), changes, 0)"
+                " WHERE key = ?",
+                *(ref_key, self._seal({"ref": ref}, b"ref", key), changes, key),
             )
-            if changed.rowcount == 0:
+            if done.rowcount == 0:
                 raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
 
     def ref_of(self, local_id: str) -> str | None:
@@ -263,7 +267,7 @@ class EdgeStore:
                 *(key, format, tag, sections, moment, weak, self._key("file", source_file_digest.hex()), body),
             )
             if row is None or row[1] != sections:
-                self._execute("UPDATE subject SET registered = 0 WHERE key = ?", key)
+                self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return Change.NEW if row is None else Change.UPDATED
 
     def fragment_of(self, local_id: str) -> Json | None:

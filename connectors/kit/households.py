@@ -1,0 +1,87 @@
+"""A household's answer seen as persons: who stands in it, how they are tied, and which of them was asked about.
+
+Several sources answer about one person with the record of a whole household. Each member becomes a subject of their
+own; about the others a member's fragment may hold the link alone (DESIGN §5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.kit.dates import PartialDate, parse_birth_date
+from connectors.kit.names import given_names, surname_forms
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One person of a household record: the place in it, the role, the source's own object about them."""
+
+    place: int
+    role: str
+    data: Any
+
+
+def links_of(member: Member, members: Sequence[Member], links: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return ``[{lien}]`` for every other member, in order; ``links`` maps ``own>other`` (or ``*>other``) roles.
+
+    Roles without an entry give no link.
+    """
+    found = (
+        links.get(f"{member.role}>{other.role}", links.get(f"*>{other.role}"))
+        for other in members
+        if other is not member
+    )
+    return [{"lien": link} for link in found if link is not None]
+
+
+def asked_about(asked: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> tuple[int, bool] | None:
+    """Return which of ``candidates`` (identity traits) is the person ``asked`` about, and whether nothing contradicts.
+
+    At least two of surname, first given name and birth date must agree, and one candidate must agree best; ``None``
+    otherwise: an answer about somebody else must not be filed under the person asked.
+    """
+    scores = []
+    for index, candidate in enumerate(candidates):
+        verdicts = _agreements(asked, candidate)
+        agreed, differing = verdicts.count(True), verdicts.count(False)
+        if agreed >= 2:
+            scores.append((agreed - differing, differing == 0, index))
+    scores.sort(key=lambda score: score[0])
+    if not scores or (len(scores) > 1 and scores[-1][0] == scores[-2][0]):
+        return None
+    _, coherent, index = scores[-1]
+    return index, coherent
+
+
+def _agreements(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[bool | None]:
+    return [
+        _meet(_surnames(one), _surnames(other)),
+        _meet(_firsts(one), _firsts(other)),
+        _same_date(_born(one), _born(other)),
+    ]
+
+
+def _surnames(traits: Mapping[str, Any]) -> tuple[str, ...]:
+    return surname_forms(str(traits.get("nom_naissance") or ""), str(traits.get("nom_usage") or ""))
+
+
+def _firsts(traits: Mapping[str, Any]) -> tuple[str, ...]:
+    return given_names(traits.get("prenoms") or "")[0].first
+
+
+def _born(traits: Mapping[str, Any]) -> PartialDate:
+    return parse_birth_date(str(traits.get("date_naissance") or ""))[0]
+
+
+def _meet(one: Sequence[str], other: Sequence[str]) -> bool | None:
+    return bool(set(one) & set(other)) if one and other else None
+
+
+def _same_date(one: PartialDate, other: PartialDate) -> bool | None:
+    """Compare at the lower precision (DOMAIN §5)."""
+    if not one.year or not other.year:
+        return None
+    pairs = ((one.year, other.year), (one.month, other.month), (one.day, other.day))
+    return all(left == right for left, right in pairs if left and right)

@@ -1,0 +1,215 @@
+"""A partner's files into its edge store: read, check, map, check again, keep; and tell the hub who is held.
+
+Every record ends in exactly one place: a fragment in the store, or an entry of the quarantine. Work is committed in
+batches, and only what is committed is reported; a file counts as known once its last batch is. Whatever stops the
+process, running it again over the same file completes it and changes nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from connectors.kit.edge_store import Change, EdgeStore
+from connectors.kit.identity import IdentityRefused, parse_identity
+from connectors.kit.mapping import SubjectFragment
+from connectors.kit.partner import Format, PartnerFolder, SourceFile
+from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.tokens import Tokeniser, tokens_of
+from schemas import registry
+
+BATCH: Final = 500
+"""Subjects per transaction, and records per registration request."""
+
+
+@dataclass
+class IngestReport:
+    """What became of the files. Counts only."""
+
+    files: int = 0
+    known_files: int = 0
+    """Files already ingested under the same mapping, and not opened again."""
+    records: int = 0
+    subjects: Counter[Change] = field(default_factory=Counter)
+    quarantined: Counter[Reason] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report as plain JSON, codes in alphabetical order."""
+        return {
+            "files": self.files,
+            "known_files": self.known_files,
+            "records": self.records,
+            "subjects": {change.value: self.subjects[change] for change in sorted(self.subjects)},
+            "quarantined": {reason.value: self.quarantined[reason] for reason in sorted(self.quarantined)},
+        }
+
+
+Progress = Callable[[IngestReport], None]
+
+
+class Registrar(Protocol):
+    """The part of the hub's client that registration needs."""
+
+    def register(self, records: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, str]]:
+        """Register ``{record_key, tokens, flags, sections}``; return ``{record_key, ref}`` in the same order."""
+        ...
+
+
+def map_stream(
+    stream: BinaryIO, native: Format, collected_at: datetime, records: Counter[str] | None = None
+) -> Iterator[SubjectFragment | Quarantined]:
+    """Yield what a file holds, one person at a time: checked fragments, and an entry for all that is not one.
+
+    ``collected_at`` is when the file was fetched, for records that do not say. ``records`` counts them under
+    ``"records"``. Raises nothing for bad content.
+    """
+    fragment_schema = registry.validator("fragment")
+    for record in native.reader.read(stream):
+        if isinstance(record, RawRecord):
+            if records is not None:
+                records["records"] += 1
+            refused = native.schema.check(record)
+            if refused is None:
+                for found in native.mapping.apply(record, collected_at):
+                    yield found if isinstance(found, Quarantined) else _checked(found, fragment_schema)
+                continue
+            yield refused
+        else:
+            yield record
+
+
+def _checked(found: SubjectFragment, schema: registry.Validator) -> SubjectFragment | Quarantined:
+    try:
+        schema.check(found.fragment)
+    except registry.SchemaViolation as violation:
+        return Quarantined(found.position, violation.pointer, Reason.FRAGMENT, violation.reason)
+    return found
+
+
+def ingest(
+    files: Iterable[SourceFile],
+    partner: PartnerFolder,
+    store: EdgeStore,
+    tokeniser: Tokeniser,
+    clock: Clock,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Bring ``files`` into ``store``; returns the counts. Talks to no one.
+
+    ``progress`` is called after each commit with the counts so far. Raises ``MaillonError(STORAGE)`` when a file
+    cannot be opened or the store refuses; what was committed before stays.
+    """
+    report = IngestReport()
+    for file in files:
+        digest = _digest(file.path)
+        report.files += 1
+        if store.has_file(digest, f"{file.format}/{partner.version}"):
+            report.known_files += 1
+            continue
+        with _opened(file.path) as stream:
+            ingest_stream(stream, digest, partner, file.format, store, tokeniser, clock, report, progress)
+        store.remember_file(digest, f"{file.format}/{partner.version}", clock.now())
+    return report
+
+
+def ingest_stream(
+    stream: BinaryIO,
+    digest: bytes,
+    partner: PartnerFolder,
+    format_name: str,
+    store: EdgeStore,
+    tokeniser: Tokeniser,
+    clock: Clock,
+    report: IngestReport,
+    progress: Progress | None = None,
+) -> None:
+    """Bring one open stream into ``store``, adding to ``report``. ``digest`` names the file in the store."""
+    at = clock.now()
+    counted: Counter[str] = Counter()
+    found = map_stream(stream, partner.formats[format_name], at, counted)
+    while batch := list(islice(found, BATCH)):
+        changes: Counter[Change] = Counter()
+        entries: Counter[Reason] = Counter()
+        with store.batch():
+            for item in batch:
+                kept = item if isinstance(item, Quarantined) else _keep(item, digest, partner, format_name, store, tokeniser)
+                if isinstance(kept, Quarantined):
+                    store.quarantine(kept, digest, format_name, at)
+                    entries[kept.reason] += 1
+                else:
+                    changes[kept] += 1
+        report.records += counted.pop("records", 0)
+        report.subjects.update(changes)
+        report.quarantined.update(entries)
+        if progress is not None:
+            progress(report)
+
+
+def _keep(
+    item: SubjectFragment,
+    digest: bytes,
+    partner: PartnerFolder,
+    format_name: str,
+    store: EdgeStore,
+    tokeniser: Tokeniser,
+) -> Change | Quarantined:
+    traits = dict(item.identity_traits)
+    if not partner.nir_autorise:
+        # Décret 2019-341: no token is ever made of a NIR this partner may not use.
+        traits.pop("nir", None)
+    try:
+        tokens = tokens_of(parse_identity(traits), tokeniser)
+    except IdentityRefused as refusal:
+        return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
+    if not tokens.tokens:
+        return Quarantined(item.position, "", Reason.IDENTITY, "aucun trait exploitable")
+    store.upsert_subject(item.local_id, traits, tokens, format=format_name)
+    return store.put_fragment(item.local_id, item.fragment, digest, format=format_name, as_of=item.as_of)
+
+
+def register_pending(
+    store: EdgeStore, hub: Registrar, undeclared_sections: frozenset[str] = frozenset(), batch: int = BATCH
+) -> int:
+    """Tell the hub of every subject it does not know in its present state; returns how many.
+
+    Sections in ``undeclared_sections`` (their mere existence says too much) are never named. A failure leaves the
+    rest pending and what was answered registered. Raises what ``hub.register`` raises.
+    """
+    done = 0
+    while pending := store.pending(batch):
+        records = [
+            {
+                "record_key": subject.record_key,
+                **subject.tokens.to_wire(),
+                "sections": [section for section in subject.sections if section not in undeclared_sections],
+            }
+            for subject in pending
+        ]
+        answers = hub.register(records)
+        if [answer.get("record_key") for answer in answers] != [subject.record_key for subject in pending]:
+            raise MaillonError(ErrorKind.MALFORMED, "registrations: not those that were asked")
+        with store.batch():
+            for subject, answer in zip(pending, answers, strict=True):
+                store.set_ref(subject.local_id, answer["ref"], subject.changes)
+        done += len(pending)
+    return done
+
+
+def _digest(path: Path) -> bytes:
+    with _opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise MaillonError(ErrorKind.STORAGE, f"cannot open the file: {error.strerror}") from None

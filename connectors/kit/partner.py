@@ -1,0 +1,284 @@
+"""A partner is a folder: ``manifest.toml``, ``mapping.toml``, ``record.schema.json``, ``samples/``, at need ``reader.py``.
+
+Opening it checks everything that can be checked without data, and names what is wrong. Nothing else in the product
+knows a partner by name, so a folder is all it takes to add one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, Self, TypeVar
+
+import jsonschema_rs
+
+from connectors.kit.mapping import FormatMapping, LineageRow
+from connectors.kit.mapping_file import check_shape, load_mapping, read_toml
+from connectors.kit.port import Json, Quarantined, RawRecord, Reader, Reason
+from connectors.kit.readers import BUILT_IN as BUILT_IN_READERS
+from connectors.kit.readers import ReaderFactory
+from connectors.kit.runtime import strict_json
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.transforms import BUILT_IN as BUILT_IN_TRANSFORMS
+from connectors.kit.transforms import Transform
+from consent.model import FieldIndex, UnknownField
+from schemas import registry
+
+T = TypeVar("T")
+
+SAMPLE_SETS = ("sample", "demo", "hostile")
+"""``sample.<format>.…``: ordinary; ``demo.<format>.…``: the demonstration's cast; ``hostile.<format>.…``: bad input."""
+
+
+class RecordSchema:
+    """A partner's own schema of one record, compiled. Explains without ever showing the record."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._gate = jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True)
+
+    def check(self, record: RawRecord) -> Quarantined | None:
+        """Return ``None`` when the record fits, else the entry that says where and which rule of the schema."""
+        try:
+            if self._gate.is_valid(record.data):
+                return None
+            error = next(self._gate.iter_errors(record.data))
+        except ValueError:  # a number or a text no JSON holds
+            return Quarantined(record.position, "", Reason.SCHEMA, "not a JSON value")
+        path = _known_path(error.instance_path, error.schema_path)
+        return Quarantined(record.position, path, Reason.SCHEMA, _rule(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One native format of a partner, ready to read."""
+
+    name: str
+    description: str
+    media: tuple[str, ...]
+    reader: Reader
+    schema: RecordSchema
+    mapping: FormatMapping
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """What the partner itself lets go: to these kinds of recipient, for these purposes, these fields."""
+
+    recipient_kinds: frozenset[str]
+    purposes: frozenset[str]
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file and the format it is in."""
+
+    path: Path
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerFolder:
+    """A partner, from its folder. ``version`` changes with anything that could change a fragment."""
+
+    path: Path
+    slug: str
+    name: str
+    kind: str
+    operator: str
+    local_id: str
+    nir_autorise: bool
+    can_collect: bool
+    roles: tuple[str, ...]
+    undeclared_sections: frozenset[str]
+    formats: Mapping[str, Format]
+    release: tuple[ReleaseRow, ...]
+    supplies: tuple[str, ...]
+    version: str = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open the folder ``path``.
+
+        Raises ``MaillonError(CONFIGURATION)`` naming the file, the place and what is wrong.
+        """
+        manifest_bytes = _bytes(path, "manifest.toml")
+        manifest = read_toml(manifest_bytes, f"{path.name}/manifest.toml")
+        check_shape(manifest, "manifest", f"{path.name}/manifest.toml")
+        slug = manifest["slug"]
+        if path.name != slug:
+            raise _wrong(path, "manifest.toml: slug", "is not the folder's name")
+        plugin = _plugin(path)
+        readers = {**BUILT_IN_READERS, **getattr(plugin, "READERS", {})}
+        transforms = {**BUILT_IN_TRANSFORMS, **getattr(plugin, "TRANSFORMS", {})}
+        mapping_bytes, schema_bytes = _bytes(path, "mapping.toml"), _bytes(path, "record.schema.json")
+        mappings = _located(path, lambda: load_mapping(mapping_bytes, slug, transforms))
+        if unmatched := sorted(set(mappings) ^ set(manifest["formats"])):
+            raise _wrong(path, f"formats.{unmatched[0]}", "stands in only one of manifest.toml and mapping.toml")
+        schema = _located(path, lambda: strict_json.loads_object(schema_bytes))
+        formats = {
+            name: _format(path, name, spec, readers, schema, mappings[name])
+            for name, spec in manifest["formats"].items()
+        }
+        targets = frozenset(target for each in formats.values() for target in each.mapping.targets())
+        sections = {known.section for known in registry.fields()}
+        undeclared = frozenset(manifest.get("undeclared_sections", []))
+        if unknown := sorted(undeclared - sections):
+            raise _wrong(path, "manifest.toml: undeclared_sections", f"{unknown[0]} is not a section")
+        digest = hashlib.sha256()
+        for part in (manifest_bytes, mapping_bytes, schema_bytes, _optional(path, "reader.py")):
+            digest.update(hashlib.sha256(part).digest())
+        return cls(
+            path=path,
+            slug=slug,
+            name=manifest["name"],
+            kind=manifest["kind"],
+            operator=manifest["operator"],
+            local_id=manifest["local_id"],
+            nir_autorise=manifest["nir_autorise"],
+            can_collect=manifest["can_collect"],
+            roles=tuple(manifest["roles"]),
+            undeclared_sections=undeclared,
+            formats=MappingProxyType(formats),
+            release=tuple(_release(path, row) for row in manifest.get("release", [])),
+            supplies=tuple(known.path for known in registry.fields() if known.path in targets),
+            version=digest.hexdigest(),
+        )
+
+    def releases(self, recipient_kind: str, purpose: str) -> frozenset[str]:
+        """Return the fields this partner's own policy lets go to that kind of recipient for that purpose."""
+        return frozenset().union(
+            *(
+                row.paths
+                for row in self.release
+                if recipient_kind in row.recipient_kinds and (purpose in row.purposes or "*" in row.purposes)
+            )
+        )
+
+    def lineage(self) -> tuple[LineageRow, ...]:
+        """Return every row "partner field → transform → dossier field" of every format."""
+        return tuple(row for each in self.formats.values() for row in each.mapping.lineage())
+
+    def samples(self, *sets: str) -> list[SourceFile]:
+        """Return the files of ``samples/`` that belong to the named sets (all when none is named), sorted by name."""
+        files = sorted(file for file in (self.path / "samples").glob("*.*") if file.is_file())
+        wanted = sets or SAMPLE_SETS
+        return [self.source_file(file) for file in files if file.name.split(".", 1)[0] in wanted]
+
+    def source_file(self, path: Path, format: str | None = None) -> SourceFile:
+        """Return ``path`` with its format: the one named, the one its name contains (``demo.rsa_mensuel.xml``), or
+        the partner's only one.
+
+        Raises ``MaillonError(CONFIGURATION)`` when that leaves none, or names one this partner has not.
+        """
+        named = [format] if format else [part for part in path.name.split(".") if part in self.formats]
+        named = named or (list(self.formats) if len(self.formats) == 1 else [])
+        if len(named) != 1 or named[0] not in self.formats:
+            known = ", ".join(self.formats)
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{self.slug}: which format? one of {known}")
+        return SourceFile(path, named[0])
+
+
+def discover(directories: Iterable[Path]) -> dict[str, PartnerFolder]:
+    """Open every partner folder (a folder with a ``manifest.toml``) in ``directories``, by slug.
+
+    Raises ``MaillonError(CONFIGURATION)`` for a bad folder or a slug that stands twice.
+    """
+    found: dict[str, PartnerFolder] = {}
+    for directory in directories:
+        for manifest in sorted(directory.glob("*/manifest.toml")):
+            partner = PartnerFolder.load(manifest.parent)
+            if partner.slug in found:
+                raise _wrong(manifest.parent, "manifest.toml: slug", "stands twice")
+            found[partner.slug] = partner
+    return found
+
+
+def bundled_directory() -> Path:
+    """Return the directory of the partners that come with Maillon."""
+    return Path(__file__).parent.parent / "partners"
+
+
+def _format(
+    path: Path,
+    name: str,
+    spec: Json,
+    readers: Mapping[str, ReaderFactory],
+    schema: Json,
+    mapping: FormatMapping,
+) -> Format:
+    if spec["reader"] not in readers:
+        raise _wrong(path, f"manifest.toml: formats.{name}.reader", f"{spec['reader']} is not a known reader")
+    if spec["record"] not in schema.get("$defs", {}):
+        raise _wrong(path, f"manifest.toml: formats.{name}.record", "is not one of the $defs of record.schema.json")
+    try:
+        reader = readers[spec["reader"]](spec.get("options", {}))
+    except MaillonError as error:
+        raise _wrong(path, f"manifest.toml: formats.{name}.options", error.detail) from None
+    try:
+        record_schema = RecordSchema({"$ref": f"#/$defs/{spec['record']}", "$defs": schema["$defs"]})
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise _wrong(path, f"record.schema.json: {spec['record']}", type(error).__name__) from None
+    return Format(name, spec["description"], tuple(spec["media"]), reader, record_schema, mapping)
+
+
+def _release(path: Path, row: Json) -> ReleaseRow:
+    index = FieldIndex([known.path for known in registry.fields()], [known.classe for known in registry.fields()])
+    try:
+        paths = frozenset(each for selector in row["fields"] for each in index.paths(index.select(selector)))
+    except UnknownField as error:
+        raise _wrong(path, "manifest.toml: release", str(error)) from None
+    return ReleaseRow(frozenset(row["recipient_kinds"]), frozenset(row["purposes"]), paths)
+
+
+def _plugin(path: Path) -> ModuleType | None:
+    """Import ``reader.py`` of a partner's folder: ``READERS`` and ``TRANSFORMS`` by name, both optional."""
+    file = path / "reader.py"
+    if not file.exists():
+        return None
+    spec = importlib.util.spec_from_file_location(f"maillon_partner_{path.name}", file)
+    if spec is None or spec.loader is None:
+        raise _wrong(path, "reader.py", "cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _wrong(path, "reader.py", type(error).__name__) from error
+    return module
+
+
+def _known_path(instance: Iterable[str | int], schema: Iterable[str | int]) -> str:
+    """Write where in the record, in the schema's words: a member name that is only the record's becomes ``*``."""
+    declared = {str(part) for part in schema}
+    return "".join(f"/{part if isinstance(part, int) or part in declared else '*'}" for part in instance)
+
+
+def _rule(error: jsonschema_rs.ValidationError) -> str:
+    missing = getattr(error.kind, "property", None)
+    return f"required: {missing}" if missing is not None else error.kind.name
+
+
+def _located(path: Path, build: Callable[[], T]) -> T:
+    try:
+        return build()
+    except MaillonError as error:
+        raise MaillonError(ErrorKind.CONFIGURATION, f"{path.name}/{error.detail}") from None
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    try:
+        return (path / name).read_bytes()
+    except OSError:
+        raise _wrong(path, name, "cannot be read") from None
+
+
+def _optional(path: Path, name: str) -> bytes:
+    return (path / name).read_bytes() if (path / name).exists() else b""
+
+
+def _wrong(path: Path, where: str, what: str) -> MaillonError:
+    return MaillonError(ErrorKind.CONFIGURATION, f"{path.name}/{where}: {what}")

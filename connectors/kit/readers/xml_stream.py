@@ -1,0 +1,132 @@
+"""``xml``: a long XML file of many records of one element, read with constant memory.
+
+Made for the CAF and MSA monthly stream (schema vrsb0801): a header, one element a household, a trailer that counts
+them. No DTD, no entity beyond XML's own five, no network; libxml2's own limits stay on, and a record that grows
+beyond ``max_record`` bytes stops the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+from lxml import etree
+
+from connectors.kit.port import Json, Quarantined, RawRecord, Reason
+from connectors.kit.readers.bounds import MEBIBYTE, options
+
+
+class XmlReader:
+    """Options: ``record`` (element), ``header`` (element read first, given to every record under its own name),
+    ``trailer`` and ``count`` (element and its child that counts the records), ``lists`` (elements that may repeat, and
+    so are lists even when alone), ``max_record`` (4 MiB).
+
+    A record comes out as ``{<header>: {…}, <record>: {…}}``: elements as objects, text trimmed, empty elements left
+    out, attributes ignored.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        found = options(given, record=str, header="", trailer="", count="", lists=[], max_record=4 * MEBIBYTE)
+        self._record: str = found["record"]
+        self._header: str = found["header"]
+        self._trailer: str = found["trailer"]
+        self._count: str = found["count"]
+        self._lists = frozenset(found["lists"])
+        self._max: int = found["max_record"]
+
+    def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
+        """Yield one record per element. See ``port.Reader``."""
+        bounded = _Bounded(stream, self._max)
+        header: Json = {}
+        number, announced = 0, None
+        try:
+            for _, element in self._events(bounded):
+                if number == 0 and element.getroottree().docinfo.doctype:
+                    yield Quarantined("document", "", Reason.DTD_REFUSED)
+                    return
+                if element.tag == self._header:
+                    header = self._object(element)
+                elif element.tag == self._trailer:
+                    announced = element.findtext(self._count) if self._count else None
+                else:
+                    number += 1
+                    yield RawRecord(f"record {number}", {self._header: header, self._record: self._object(element)})
+                bounded.mark()
+                _forget(element)
+        except _TooLargeError:
+            yield Quarantined(f"record {number + 1}", "", Reason.TOO_LARGE)
+            return
+        except etree.XMLSyntaxError as error:
+            yield Quarantined(f"line {error.lineno or 0}, after record {number}", "", _cause(error))
+            return
+        if self._count and (announced is None or not announced.strip().isdigit() or int(announced) != number):
+            yield Quarantined("document", f"/{self._trailer}/{self._count}", Reason.COUNT_MISMATCH)
+
+    def _events(self, stream: _Bounded) -> Iterator[Any]:
+        return iter(
+            etree.iterparse(
+                stream,
+                events=("end",),
+                tag=[tag for tag in (self._record, self._header, self._trailer) if tag],
+                resolve_entities=False,
+                load_dtd=False,
+                no_network=True,
+                huge_tree=False,
+                remove_comments=True,
+                remove_pis=True,
+            )
+        )
+
+    def _object(self, element: Any) -> Json:
+        found: Json = {}
+        for child in element:
+            tag = child.tag
+            value = self._object(child) if len(child) else (child.text or "").strip() or None
+            if value is None or value == {}:
+                continue
+            if tag in self._lists:
+                found.setdefault(tag, []).append(value)
+            elif tag in found:  # an element that may not repeat, twice: both, for the record's schema to refuse
+                found[tag] = [found[tag], value]
+            else:
+                found[tag] = value
+        return found
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+class _Bounded:
+    """A stream that refuses to give more than ``limit`` bytes between two marks."""
+
+    def __init__(self, stream: BinaryIO, limit: int) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._since = 0
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._stream.read(size)
+        self._since += len(chunk)
+        if self._since > self._limit:
+            raise _TooLargeError
+        return chunk
+
+    def mark(self) -> None:
+        self._since = 0
+
+
+def _forget(element: Any) -> None:
+    """Free a record that was read, and the white space and siblings before it."""
+    element.clear()
+    while element.getprevious() is not None:
+        del element.getparent()[0]
+
+
+def _cause(error: etree.XMLSyntaxError) -> Reason:
+    kinds = etree.ErrorTypes
+    if error.code in {kinds.ERR_INVALID_ENCODING, kinds.ERR_UNSUPPORTED_ENCODING, kinds.ERR_INVALID_CHAR}:
+        return Reason.ENCODING
+    if error.code in {kinds.ERR_TAG_NOT_FINISHED, kinds.ERR_DOCUMENT_END, kinds.ERR_DOCUMENT_EMPTY}:
+        return Reason.TRUNCATED
+    return Reason.MALFORMED
