@@ -142,8 +142,11 @@ def _type_of(node: Schema) -> str:
     members = node.get("properties")
     if members and "date" in members and "precision" in members:
         return str(node["title"])
-    listed = f" {{{', '.join(members)}}}" if members else ""
-    return f"{node['title']}{listed}"
+    if members:
+        return f"{node['title']} {{{', '.join(members)}}}"
+    # A pattern that opens with what it forbids is free text: an example would teach nothing.
+    is_coded = not node.get("pattern", "^[^").startswith("^[^")
+    return f"{node['title']}, ex. `{node['examples'][0]}`" if is_coded else str(node["title"])
 
 
 def _code_lists() -> dict[tuple[str, str], dict[str, str]]:
