@@ -71,6 +71,10 @@ LINK_1, LINK_2, NEW = Link("p0", Rule.NIR), Link("p0", Rule.CIVIL_STATUS), New()
         pytest.param(anne(nom_naissance="Le Roux", nir=None), anne(**NO_NIR), NEW, id="same given, date, place"),
         pytest.param(anne(code_cog_insee_commune_naissance="29019", nir="2800229019001"), anne(), NEW,
                      id="homonyms of one day, each a NIR and a birthplace"),
+        pytest.param(anne(**NO_NIR, prenoms="MARIEANNE CLAIRE"), anne(**NO_NIR, prenoms=["Marie-Anne"]), LINK_2,
+                     id="a compound name typed in one word, then a second name"),
+        pytest.param(anne(date_naissance="1980-02-00", nir="2800245234002"), anne(), NEW,
+                     id="a partial date against another NIR"),
         pytest.param(anne(date_naissance="1981-02-03", nir="2810245234001"), anne(), NEW, id="homonyms a year apart"),
         pytest.param({}, {}, NEW, id="nothing on both sides"),
         pytest.param(anne(**NO_NIR, nom_naissance="X"), anne(**NO_NIR, nom_naissance="X"), NEW, id="placeholders"),
@@ -94,6 +98,8 @@ def test_links_and_strangers(incoming: Traits, known: Traits, expected: Link | N
         pytest.param(anne(date_naissance="1980-02-00"), anne(), Doubt.NIR_ALONE, id="same NIR, partial date"),
         pytest.param(anne(sexe="M"), anne(), Doubt.NIR_ALONE, id="same NIR, against the sex on one side"),
         pytest.param(anne(**NO_NIR, **NO_PLACE), anne(), Doubt.NAME_AND_DATE, id="birthplace missing"),
+        pytest.param(anne(**NO_PLACE, nir="2800245234002"), anne(), Doubt.NAME_AND_DATE,
+                     id="two coherent NIR, birthplace missing: homonyms, or one number wrong"),
         pytest.param(anne(**NO_NIR, sexe="0"), anne(), Doubt.NAME_AND_DATE, id="sex missing"),
         pytest.param(anne(**NO_NIR, code_cog_insee_commune_naissance="29019"), anne(**NO_NIR), Doubt.NAME_AND_DATE,
                      id="homonyms of one day without NIR"),
@@ -269,18 +275,18 @@ def plain(result: Link | New | Review) -> tuple[str, ...]:
     return ("new",)
 
 
-# Few values, so that agreement is common.
-VALUES = st.frozensets(st.sampled_from([b"0", b"1"]), max_size=2)
+# Few values, mostly there and mostly the same, so that agreement is common and conflict not rare.
+VALUES = st.sampled_from([frozenset(values) for values in ([b"0"], [b"0"], [b"0"], [b"1"], [b"1"], [b"0", b"1"], [])])
 FLAGS = st.fixed_dictionaries(
     {},
     optional={
         "nir": st.sampled_from(["absent", "coherent", "coherent", "incoherent"]),
-        "date_precision": st.sampled_from(["jour", "jour", "mois", "annee", "inconnue"]),
+        "date_precision": st.sampled_from(["jour", "jour", "jour", "mois", "annee", "inconnue"]),
         "ne_a_l_etranger": st.sampled_from([False, False, True]),
         "nombre_prenoms": st.integers(0, 3),
     },
 )
-RECORDS = st.builds(IndexRecord, st.dictionaries(st.sampled_from(KINDS), VALUES), FLAGS)
+RECORDS = st.builds(IndexRecord, st.fixed_dictionaries({}, optional=dict.fromkeys(KINDS, VALUES)), FLAGS)
 PERSONS = ["p", "q", "r"]
 
 
