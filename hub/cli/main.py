@@ -1,4 +1,4 @@
-"""Entry point of the ``maillon`` command. A family of commands is imported only when asked for: ``--help`` is instant."""
+"""Entry point of ``maillon``. A family of commands is imported only when asked for: ``--help`` is instant."""
 
 from __future__ import annotations
 
