@@ -112,10 +112,7 @@ class Directory:
         Raises ``MaillonError(UNTRUSTED_DIRECTORY)``; the detail names what failed: the JWS member, ``version``,
         ``issued_at``, ``valid_until``, ``duplicate slug`` or ``partner form``.
         """
-        try:
-            payload = seal.verify(token, Typ.DIRECTORY, root_public_jwk)
-        except MaillonError as error:
-            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, error.detail) from None
+        payload = _directory_payload(token, root_public_jwk)
         version, issued, until, rows = (payload.get(k) for k in ("version", "issued_at", "valid_until", "partners"))
         if type(version) is not int or version < max(1, minimum_version) or payload.get("v") != 1:
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "version")
@@ -129,6 +126,14 @@ class Directory:
         if len(partners) != len(rows):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate slug", pointer="/partners")
         return cls(version, from_epoch(issued), from_epoch(until), token, partners)
+
+    @staticmethod
+    def version_of(token: str, root_public_jwk: Mapping[str, str]) -> int:
+        """Return the version of a directory of the root, whatever its age; raises ``UNTRUSTED_DIRECTORY``."""
+        version = _directory_payload(token, root_public_jwk).get("version")
+        if type(version) is not int:
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "version")
+        return version
 
     def partner(self, slug: str) -> DirectoryPartner:
         """Return the partner named ``slug``; ``MaillonError(UNKNOWN_PARTNER)`` when the directory has none."""
@@ -347,6 +352,13 @@ def verify_certified(
         raise MaillonError(ErrorKind.SUSPENDED, "suspended in the directory")
     certificate.check_alive(at)
     return payload, certificate
+
+
+def _directory_payload(token: str, root_public_jwk: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        return seal.verify(token, Typ.DIRECTORY, root_public_jwk)
+    except MaillonError as error:
+        raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, error.detail) from None
 
 
 def _text(value: object, what: str) -> str:

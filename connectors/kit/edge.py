@@ -1,0 +1,144 @@
+"""One partner's edge, opened once: its keys, store, policy, directory, and its way to the hub."""
+
+from __future__ import annotations
+
+import hmac
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Self
+
+import structlog
+
+from connectors.kit.edge_home import STORE_KEY_BYTES, EdgeHome, EdgeSettings
+from connectors.kit.edge_store import EdgeStore
+from connectors.kit.hub_client import ANSWER_SECONDS, HubClient
+from connectors.kit.partner import PartnerFolder
+from connectors.kit.policy_folder import load_policy_folder
+from connectors.kit.runtime import b64url, keys
+from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.keys import PublicJwk
+from connectors.kit.tokens import HmacTokeniser, Tokeniser
+from connectors.kit.transport import Transport
+from connectors.kit.trust import Directory, RotatingKeys, open_klink
+from consent.policy import Policy
+
+WARN_BEFORE: Final = timedelta(days=14)
+"""A directory this near its end is announced in the log."""
+
+_log = structlog.get_logger("edge")
+
+
+class Edge:
+    """Everything an edge is made of. Safe to share between threads."""
+
+    def __init__(
+        self,
+        home: EdgeHome,
+        settings: EdgeSettings,
+        clock: Clock,
+        partner: PartnerFolder,
+        policy: Policy,
+        store: EdgeStore,
+        tag_key: bytes,
+        tokeniser: Tokeniser,
+        operational: RotatingKeys,
+        hub: HubClient,
+        root: PublicJwk,
+    ) -> None:
+        """Hold what :meth:`open` opened; the directory comes with the first use."""
+        self.home = home
+        self.settings = settings
+        self.slug = settings.slug
+        self.clock = clock
+        self.partner = partner
+        self.policy = policy
+        self.store = store
+        self.tokeniser = tokeniser
+        self.operational = operational
+        self.hub = hub
+        self._tag_key = tag_key
+        self._root = root
+        self._lock = threading.Lock()
+        self._directory: Directory | None = None
+
+    @classmethod
+    def open(cls, home: Path, clock: Clock, partner: PartnerFolder | None = None) -> Self:
+        """Open the edge of ``home``; ``partner`` replaces the folder its settings name.
+
+        Raises ``MaillonError``: ``CONFIGURATION`` for a file that is missing or wrong, ``BAD_SEAL`` or
+        ``WRONG_RECIPIENT`` for another edge's K_link.
+        """
+        files = EdgeHome(home)
+        settings = files.settings()
+        partner = partner or files.partner(settings)
+        if partner.slug != settings.slug:
+            raise MaillonError(ErrorKind.CONFIGURATION, "slug: not the partner folder's")
+        store_key = keys.read_private(files.store_key)
+        if len(store_key) != STORE_KEY_BYTES:
+            raise MaillonError(ErrorKind.CONFIGURATION, f"store.key: {STORE_KEY_BYTES} bytes expected")
+        root = files.pinned_root()
+        klink = open_klink(files.klink_token(), keys.load_seal_key(files.seal), settings.slug, root)
+        operational = RotatingKeys(keys.load_signing_key(files.identity), settings.slug, clock)
+        authority = home / settings.hub_ca if settings.hub_ca else None
+        return cls(
+            home=files,
+            settings=settings,
+            clock=clock,
+            partner=partner,
+            policy=load_policy_folder(files.config(settings)),
+            store=EdgeStore.open(files.store, store_key),
+            # One key per use: this one never meets the store's own.
+            tag_key=hmac.digest(store_key, b"maillon/edge-tag/v1", "sha256"),
+            tokeniser=HmacTokeniser(klink.key, klink.epoch),
+            operational=operational,
+            hub=HubClient(settings.hub_url, operational, clock, Transport(ca_file=authority, answer=ANSWER_SECONDS)),
+            root=root,
+        )
+
+    @property
+    def directory(self) -> Directory:
+        """The verified directory in force; ``MaillonError(UNTRUSTED_DIRECTORY)`` when none is, or it ran out."""
+        with self._lock:
+            now = self.clock.now()
+            if self._directory is None:
+                self._directory = Directory.verify(self.home.directory_token(), self._root, now, 1)
+            if now >= self._directory.valid_until:
+                raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "valid_until")
+            return self._directory
+
+    def refresh_directory(self) -> bool:
+        """Fetch the hub's directory and take it if it is the root's and newer; return whether it was.
+
+        Raises ``FarSideError`` when the hub does not answer, ``MaillonError(UNTRUSTED_DIRECTORY)`` when it offers
+        one that is forged, expired or older; the one in force then stays.
+        """
+        token = self.hub.directory()
+        with self._lock:
+            seen = self.home.version_seen()
+            offered = Directory.verify(token, self._root, self.clock.now(), seen)
+            if self._directory is not None and offered.version == self._directory.version:
+                return False
+            self.home.keep_directory(offered)
+            self._directory = offered
+            return True
+
+    def upkeep(self) -> None:
+        """Do one round of housekeeping: directory, expired single-use values. Logs what fails, raises nothing of it."""
+        now = self.clock.now()
+        try:
+            self.refresh_directory()
+            if self.directory.valid_until - now < WARN_BEFORE:
+                _log.warning("directory:expiring", valid_until=self.directory.valid_until.isoformat())
+            self.store.forget_expired(now)
+        except MaillonError as error:
+            _log.warning("edge:upkeep:failed", kind=error.kind.value, detail=error.detail)
+
+    def tag(self, kind: str, value: str) -> str:
+        """Return the keyed digest of an agent or case reference: the same here each time, unreadable elsewhere."""
+        return b64url.encode(hmac.digest(self._tag_key, f"{kind}\0{value}".encode(), "sha256"))
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()

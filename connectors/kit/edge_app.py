@@ -1,0 +1,131 @@
+"""The edge over HTTP: ``POST /v1/orders`` for the hub, ``GET /health`` for anyone. Nothing else."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from connectors.kit.edge import Edge
+from connectors.kit.edge_home import HOME_VARIABLE
+from connectors.kit.orders import OrderRefused, Source, answer_order
+from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.transport import JOSE, JSON, PROBLEM
+
+MAX_ORDER_BYTES: Final = 1024 * 1024
+PROBLEM_BASE: Final = "https://maillon.example/problems/"
+
+_STATUS: Final = {
+    ErrorKind.ORDER_REFUSED: 403,
+    ErrorKind.SCHEMA: 422,
+    ErrorKind.MALFORMED: 400,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.UNTRUSTED_DIRECTORY: 503,
+    ErrorKind.STORAGE: 503,
+}
+_TITLES: Final = {
+    ErrorKind.ORDER_REFUSED: "Ordre refusé par la source",
+    ErrorKind.SCHEMA: "Message non conforme au schéma",
+    ErrorKind.MALFORMED: "Message illisible",
+    ErrorKind.TOO_LARGE: "Message trop volumineux",
+    ErrorKind.NOT_FOUND: "Introuvable",
+    ErrorKind.UNTRUSTED_DIRECTORY: "Annuaire sans confiance",
+    ErrorKind.STORAGE: "Enregistrement impossible, rien n’a été changé",
+}
+
+_log = structlog.get_logger("edge")
+
+
+def create_app(edge: Edge) -> Flask:
+    """Return the WSGI application of ``edge``."""
+    app = Flask("maillon-edge", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_ORDER_BYTES
+
+    @app.get("/health")
+    def health() -> Response:
+        return _json(
+            {
+                "status": "ok",
+                "slug": edge.slug,
+                "operator": edge.partner.operator,
+                "co_hosted": edge.settings.co_hosted,
+            }
+        )
+
+    @app.post("/v1/orders")
+    def orders() -> Response:
+        if request.mimetype != JOSE:
+            raise MaillonError(ErrorKind.MALFORMED, f"content type: {JOSE} expected")
+        body = request.get_data()
+        if not body.isascii():
+            raise MaillonError(ErrorKind.MALFORMED, "not a compact JWS")
+        source = Source(edge.slug, edge.directory, edge.policy, edge.store, edge.partner, edge.operational())
+        return Response(answer_order(body.decode("ascii"), source, edge.clock.now()), content_type=JOSE)
+
+    @app.errorhandler(MaillonError)
+    def refused(error: MaillonError) -> Response:
+        # The reason is a code of docs/protocol.md: nothing of the order or the person is in it.
+        _log.warning("edge:order:refused", kind=error.kind.value, detail=error.detail)
+        return _problem(error)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        kinds = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_FOUND, 413: ErrorKind.TOO_LARGE}
+        return _problem(MaillonError(kinds.get(error.code or 500, ErrorKind.MALFORMED), f"HTTP {error.code}"))
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> Response:
+        # The class alone: an exception's text may hold what it was working on.
+        _log.error("edge:failed", error=type(error).__name__)
+        return _problem(MaillonError(ErrorKind.INTERNAL, "internal error"))
+
+    return app
+
+
+def from_environment() -> Flask:
+    """Return the application of the home named by ``MAILLON_EDGE_HOME`` and start its housekeeping thread."""
+    home = os.environ.get(HOME_VARIABLE)
+    if not home:
+        raise MaillonError(ErrorKind.CONFIGURATION, f"{HOME_VARIABLE} is not set")
+    edge = Edge.open(Path(home), SystemClock())
+    start_upkeep(edge)
+    return create_app(edge)
+
+
+def start_upkeep(edge: Edge) -> threading.Event:
+    """Run ``edge.upkeep`` now and every ``refresh_seconds`` in a daemon thread, until the returned event is set."""
+    stop = threading.Event()
+
+    def run() -> None:
+        edge.upkeep()
+        while not stop.wait(edge.settings.refresh_seconds):
+            edge.upkeep()
+
+    threading.Thread(target=run, name="edge-upkeep", daemon=True).start()
+    return stop
+
+
+def _problem(error: MaillonError) -> Response:
+    body: dict[str, Any] = {
+        "type": PROBLEM_BASE + error.kind.value,
+        "title": _TITLES.get(error.kind, "Erreur interne"),
+        "status": _STATUS.get(error.kind, 500),
+        "detail": error.detail,
+    }
+    if error.pointer is not None:
+        body["pointer"] = error.pointer
+    if isinstance(error, OrderRefused):
+        body["reason"] = error.reason.value
+    return _json(body, body["status"], PROBLEM)
+
+
+def _json(document: object, status: int = 200, content_type: str = JSON) -> Response:
+    return Response(orjson.dumps(document), status, content_type=content_type)
