@@ -61,21 +61,30 @@ class FieldIndex:
         return mask
 
     def select(self, selector: str) -> int:
-        """Return the mask of ``*``, ``classe:C2``, ``droits.rsa.*`` or one exact path.
+        """Return the mask of a selector: one path, ``droits.rsa.*``, ``droits.*.etat``, ``classe:C2`` or ``*``.
 
-        Raises :class:`UnknownField` when it selects nothing: a rule that matches no field is a mistyped rule.
+        ``A & B`` keeps what both select. Raises :class:`UnknownField` when it selects nothing: a rule that matches
+        no field is a mistyped rule.
         """
-        if selector == "*":
-            mask = self.full
-        elif selector.startswith("classe:"):
-            mask = self._by_class.get(selector.removeprefix("classe:"), 0)
-        elif selector.endswith(".*"):
-            prefix = selector[:-1]
-            mask = sum(bit for path, bit in self._bits.items() if path.startswith(prefix))
-        else:
-            mask = self._bits.get(selector, 0)
+        mask = self.full
+        for part in selector.split("&"):
+            mask &= self._select_one(part.strip())
         if not mask:
             raise UnknownField(selector)
+        return mask
+
+    def _select_one(self, selector: str) -> int:
+        if selector.startswith("classe:"):
+            return self._by_class.get(selector.removeprefix("classe:"), 0)
+        if "*" not in selector:
+            return self._bits.get(selector, 0)
+        wanted = selector.split(".")
+        mask = 0
+        for path, bit in self._bits.items():
+            names = path.split(".")
+            longer_ok = len(names) == len(wanted) or (len(names) > len(wanted) and wanted[-1] == "*")
+            if longer_ok and all(want in ("*", name) for want, name in zip(wanted, names, strict=False)):
+                mask |= bit
         return mask
 
     def of_class(self, classe: str) -> int:
