@@ -8,6 +8,7 @@ owners.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -44,11 +45,20 @@ class HubHome:
         self.operator = path / "operator.jwk"
 
     def create(
-        self, *, url: str, host: str, port: int, operator: str, clock: Clock, tls: tuple[str, str] | None = None
+        self,
+        *,
+        url: str,
+        host: str,
+        port: int,
+        operator: str,
+        clock: Clock,
+        tls: tuple[str, str] | None = None,
+        co_hosted: Sequence[str] = (),
     ) -> DirectoryPartner:
         """Make keys, keyring, settings and databases; return the identity to be entered in the directory.
 
-        ``operator`` is who runs the hub, in words; ``tls`` the certificate and key files (relative to the home).
+        ``operator`` is who runs the hub, in words; ``tls`` the certificate and key files; ``co_hosted`` the partners
+        whose edge will run on the same machine.
         Raises ``MaillonError(CONFLICT)`` when the folder already holds a hub: no key is ever overwritten.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,6 +72,8 @@ class HubHome:
         for file, key in ((self.identity, identity), (self.seal, seal), (self.dpo, dpo), (self.operator, run_by)):
             keys.save_key(file, key)
         lines = [f"url = {_toml(url)}", f"listen_host = {_toml(host)}", f"listen_port = {port}"]
+        if co_hosted:
+            lines.append(f"co_hosted = [{', '.join(map(_toml, co_hosted))}]")
         if tls is not None:
             lines += [f"tls_cert = {_toml(tls[0])}", f"tls_key = {_toml(tls[1])}"]
         for name, key in (("dpo_key", dpo), ("operator_key", run_by)):

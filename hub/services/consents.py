@@ -67,6 +67,8 @@ def examine(
     if not hmac.compare_digest(trust.subject_digest(ref, salt), payload["subject"]):
         raise MaillonError(ErrorKind.WRONG_SUBJECT, "subject is not the digest of this ref and salt")
     event = _parse(payload, policy)
+    if event.at > at + seal.CLOCK_SKEW:
+        raise MaillonError(ErrorKind.SCHEMA, "said in the future", pointer="/at")
     _check_names(event, directory, policy)
     _check_shown(event, policy)
     _check_evidence(event, policy)
@@ -184,7 +186,9 @@ def _check_shown(event: ConsentEvent, policy: Policy) -> None:
     regime = _REGIME_SHOWN.get(event.kind)
     regimes = list(Regime) if regime is None else [regime]
     if not any((event.purpose, each, *text) in policy.shown for each in regimes):
-        raise MaillonError(ErrorKind.UNKNOWN_NOTICE, "not the exact text of a notice for this purpose", pointer="/notice")
+        raise MaillonError(
+            ErrorKind.UNKNOWN_NOTICE, "not the exact text of a notice for this purpose", pointer="/notice"
+        )
 
 
 def _check_evidence(event: ConsentEvent, policy: Policy) -> None:

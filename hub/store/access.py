@@ -12,7 +12,7 @@ import orjson
 import rfc8785
 from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select
 
-from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
+from connectors.kit.runtime.ids import EventId, PersonId
 from hub.store.journal import EventClass, Journal
 from hub.store.tables import access_agent, access_event, access_field
 
@@ -34,6 +34,7 @@ class AccessKind(StrEnum):
 class AccessEvent:
     """What a service appends. ``payload`` holds names, masks, ids and digests; never a value."""
 
+    event_id: EventId
     kind: AccessKind
     trace_id: str
     person_id: PersonId | None
@@ -51,7 +52,6 @@ class AccessEvent:
 class AppendedEvent:
     """Where an event stands, and its commitment."""
 
-    event_id: EventId
     seq: int
     commitment: bytes
 
@@ -104,12 +104,11 @@ class AccessLog:
     def append(self, event: AccessEvent) -> AppendedEvent:
         """Append one event and its fields; the payload is committed to as its JCS bytes."""
         payload = rfc8785.dumps(dict(event.payload))
-        event_id = EventId(new_uuid())
-        seq, salt, bound = self._journal.append(EventClass.ACCESS, payload, event_id=event_id)
+        seq, salt, bound = self._journal.append(EventClass.ACCESS, payload, event_id=event.event_id)
         self._connection.execute(
             insert(access_event).values(
                 seq=seq,
-                event_id=event_id,
+                event_id=event.event_id,
                 kind=event.kind.value,
                 trace_id=event.trace_id,
                 person_id=event.person_id,
@@ -127,7 +126,7 @@ class AccessLog:
         if event.fields:
             rows = [{"seq": seq, "path": path, "status": status} for path, status in event.fields.items()]
             self._connection.execute(insert(access_field), rows)
-        return AppendedEvent(event_id, seq, bound)
+        return AppendedEvent(seq, bound)
 
     def search(self, where: AccessFilter, limit: int) -> list[AccessRow]:
         """Return at most ``limit`` matching rows, newest first."""

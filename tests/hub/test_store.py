@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import PersonId
+from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
 from hub.keyring import Keyring
 from hub.store import tables
 from hub.store.access import AccessEvent, AccessKind
@@ -42,7 +42,15 @@ def writer(engine: Engine) -> Iterator[Writer]:
 def _decided(uow: UnitOfWork, person: PersonId | None = None) -> int:
     payload = {"fields": ["droits.rsa.etat"]}
     event = AccessEvent(
-        AccessKind.DECIDED, "0" * 32, person, "ccas", "refused", payload, agent="a", fields={"droits.rsa.etat": "x"}
+        EventId(new_uuid()),
+        AccessKind.DECIDED,
+        "0" * 32,
+        person,
+        "ccas",
+        "refused",
+        payload,
+        agent="a",
+        fields={"droits.rsa.etat": "x"},
     )
     return uow.access.append(event).seq
 
@@ -185,7 +193,9 @@ def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, t
     def big(uow: UnitOfWork) -> None:
         uow.connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
         for _ in range(200):
-            event = AccessEvent(AccessKind.READ, "1" * 32, None, "dpo", "ok", {"padding": "x" * 2000})
+            event = AccessEvent(
+                EventId(new_uuid()), AccessKind.READ, "1" * 32, None, "dpo", "ok", {"padding": "x" * 2000}
+            )
             uow.access.append(event)
 
     with pytest.raises(MaillonError) as refused:

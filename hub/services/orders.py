@@ -1,0 +1,138 @@
+"""Release orders: made by the hub, sent to every source at once, with no transaction open (DESIGN §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from connectors.kit import seal
+from connectors.kit.runtime import b64url, strict_json
+from connectors.kit.runtime.clock import from_epoch, to_epoch
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import OrderId, Ref
+from connectors.kit.seal import Typ
+from connectors.kit.transport import INDISPONIBLE, JOSE, Transport, outcome_of
+from connectors.kit.trust import DirectoryPartner, OperationalKeys
+from hub.services.requests import PullRequest
+
+ORDER_LIFETIME: Final = timedelta(seconds=10)
+_MAX_HEADER: Final = 2048
+
+
+class Sources(Protocol):
+    """How a source edge is reached."""
+
+    def send(self, endpoint: str, order: str) -> str:
+        """Send an order JWS to the edge at ``endpoint``; return the sealed fragment. Raises ``MaillonError``."""
+        ...
+
+
+class HttpSources:
+    """Edges over HTTP: ``POST <endpoint>/v1/orders``, bounded in time and size by the transport."""
+
+    def __init__(self, transport: Transport) -> None:
+        """``transport`` carries the time limits."""
+        self._transport = transport
+
+    def send(self, endpoint: str, order: str) -> str:
+        """Return the edge's JWE; raises as ``Transport.call``, ``FRAGMENT_REFUSED`` for what cannot be one."""
+        reply = self._transport.call(
+            "POST", f"{endpoint}/v1/orders", body=order.encode("ascii"), content_type=JOSE, accept=JOSE
+        )
+        if not reply.body.isascii():
+            raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "not a JWE")
+        return reply.body.decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An order decided and logged, not yet signed. ``fields`` is the mask the source may send."""
+
+    order_id: OrderId
+    source: DirectoryPartner
+    fields: int
+    commitment: bytes
+    authorities: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came of one order: the sealed fragment, or the typed absence to state."""
+
+    planned: Planned
+    order: str
+    expires_at: datetime
+    fragment: str | None
+    outcome: str
+    as_of: datetime
+
+
+def sign_order(
+    planned: Planned,
+    request: PullRequest,
+    ref: Ref,
+    paths: Sequence[str],
+    policy_version: str,
+    keys: OperationalKeys,
+    at: datetime,
+) -> str:
+    """Return the order JWS: the requester's own request, the consents relied on, and the commitment of the log row."""
+    payload = {
+        "v": 1,
+        "order_id": planned.order_id,
+        "source": planned.source.slug,
+        "ref": ref,
+        "recipient": request.recipient.slug,
+        "fields": list(paths),
+        "request": request.jws,
+        "authorities": list(planned.authorities),
+        "policy_version": policy_version,
+        "commitment": b64url.encode(planned.commitment),
+        "iat": to_epoch(at),
+        "exp": to_epoch(at + ORDER_LIFETIME),
+    }
+    return keys.sign(payload, Typ.ORDER)
+
+
+def send_all(
+    pool: ThreadPoolExecutor,
+    sources: Sources,
+    orders: Mapping[OrderId, tuple[Planned, str]],
+    recipient_key: str,
+    now: Callable[[], datetime],
+) -> list[Received]:
+    """Send every order at the same time and wait for all; a source that fails costs the others nothing."""
+
+    def one(planned: Planned, order: str) -> Received:
+        expires_at = from_epoch(int(seal.peek(order, Typ.ORDER)["exp"]))
+        try:
+            fragment = sources.send(planned.source.endpoint, order)
+            check_sealed_to(fragment, recipient_key)
+        except MaillonError as error:
+            return Received(planned, order, expires_at, None, outcome_of(error), now())
+        except Exception:  # an edge, or our own client, failing in a way nobody foresaw is still just a missing source
+            return Received(planned, order, expires_at, None, INDISPONIBLE, now())
+        return Received(planned, order, expires_at, fragment, "fragment", now())
+
+    return [future.result() for future in [pool.submit(one, *order) for order in orders.values()]]
+
+
+def check_sealed_to(fragment: str, recipient_key: str) -> None:
+    """Raise ``MaillonError(FRAGMENT_REFUSED)`` unless ``fragment`` is a JWE sealed to the key of that thumbprint.
+
+    All the hub can see of a fragment: five parts and a header. What is inside is for the recipient alone to judge.
+    """
+    parts = fragment.split(".")
+    if len(fragment) > seal.MAX_COMPACT or len(parts) != 5 or parts[1] or len(parts[0]) > _MAX_HEADER:
+        raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "not a JWE")
+    try:
+        for part in parts:
+            b64url.decode(part)
+        header = strict_json.loads_object(b64url.decode(parts[0]), max_depth=3)
+    except MaillonError:
+        raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "not a JWE") from None
+    if header.get("typ") != Typ.SEALED_FRAGMENT or header.get("kid") != recipient_key:
+        raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "sealed to another key")
