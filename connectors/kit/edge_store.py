@@ -172,7 +172,9 @@ class EdgeStore:
 
     def identity_of(self, local_id: str) -> Json | None:
         """Return the traits this partner holds of ``local_id``, later formats filling what earlier ones lack."""
-        rows = self._all("SELECT key, format, body FROM identity WHERE key = ? ORDER BY format", self._subject(local_id))
+        rows = self._all(
+            "SELECT key, format, body FROM identity WHERE key = ? ORDER BY format", self._subject(local_id)
+        )
         found: Json = {}
         for key, format, body in rows:
             for name, value in self._unseal(body, b"identity", key, format.encode())["identity"].items():
@@ -253,9 +255,7 @@ class EdgeStore:
         tag = self._tag("fragment", content)
         sections = self._tag("sections", sorted({path.split(".", 1)[0] for path in statements}))
         with self.batch():
-            row = self._one(
-                "SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format
-            )
+            row = self._one("SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format)
             if row is not None:
                 if row[0] == tag:
                     return Change.UNCHANGED
@@ -386,17 +386,15 @@ class EdgeStore:
         for key in keys:
             for format, body in self._all("SELECT format, body FROM identity WHERE key = ? ORDER BY format", key):
                 sets.append(TokenSet.from_wire(self._unseal(body, b"identity", key, format.encode())["tokens"]))
-        if not sets:
-            return None
-        # The record that says most about the person speaks for it where flags differ.
-        flags = max(sets, key=lambda tokens: len(tokens.tokens)).flags
-        return TokenSet(tuple(dict.fromkeys(token for tokens in sets for token in tokens.tokens)), flags)
+        return TokenSet.merged(sets) if sets else None
 
     def _key(self, kind: str, value: str) -> bytes:
         return hmac.digest(self._mac, f"{kind}\0{value}".encode(), "sha256")[:16]
 
     def _tag(self, kind: str, value: object) -> bytes:
-        return hmac.digest(self._mac, kind.encode() + b"\0" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256")
+        return hmac.digest(
+            self._mac, kind.encode() + b"\0" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256"
+        )
 
     def _seal(self, value: object, *place: bytes) -> bytes:
         nonce = os.urandom(12)

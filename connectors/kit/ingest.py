@@ -140,7 +140,11 @@ def ingest_stream(
         entries: Counter[Reason] = Counter()
         with store.batch():
             for item in batch:
-                kept = item if isinstance(item, Quarantined) else _keep(item, digest, partner, format_name, store, tokeniser)
+                kept = (
+                    item
+                    if isinstance(item, Quarantined)
+                    else _keep(item, digest, partner, format_name, store, tokeniser, at)
+                )
                 if isinstance(kept, Quarantined):
                     store.quarantine(kept, digest, format_name, at)
                     entries[kept.reason] += 1
@@ -160,13 +164,14 @@ def _keep(
     format_name: str,
     store: EdgeStore,
     tokeniser: Tokeniser,
+    at: datetime,
 ) -> Change | Quarantined:
     traits = dict(item.identity_traits)
     if not partner.nir_autorise:
         # Décret 2019-341: no token is ever made of a NIR this partner may not use.
         traits.pop("nir", None)
     try:
-        tokens = tokens_of(parse_identity(traits), tokeniser)
+        tokens = tokens_of(parse_identity(traits, at.date()), tokeniser)
     except IdentityRefused as refusal:
         return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
     if not tokens.tokens:

@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(
     r"X+|(?:NOM |PRENOM )?INCONNUE?|SANS (?:NOM|PRENOM)|NON (?:RENSEIGNEE?|COMMUNIQUEE?|CONNUE?|PRECISEE?)"
     r"|ANONYME|NEANT|NULL|NR|SNP|SP"
 )
-_DASH = re.compile(r"\s*[-‐‑‒–—−]\s*")
+_DASH = re.compile(" ?[-‐‑‒–—−] ?")
 _SEPARATOR = re.compile(r"[,;/|]")
 
 MAX_GIVEN = 20
@@ -68,7 +68,8 @@ def surname_forms(*names: str) -> tuple[str, ...]:
 class GivenNames:
     """The forms of a person's given names that are compared. ``repr`` shows none of them.
 
-    ``first``: forms of the first given name. ``second``: forms of what follows it. ``count``: how many the source gave.
+    ``first``: forms of the first given name. ``second``: forms of what follows it. ``count``: how many the source
+    gave, 0 when unusable.
     """
 
     first: tuple[str, ...]
@@ -86,13 +87,13 @@ def given_names(names: str | Sequence[str]) -> tuple[GivenNames, Reason | None]:
     """
     elements = _elements(names)
     if len(elements) > MAX_GIVEN:
-        return GivenNames((), (), len(elements)), Reason.TOO_MANY
+        return GivenNames((), (), 0), Reason.TOO_MANY
     words = elements[0].split() if elements else []
     unmarked = len(elements) == 1 and len(words) > 1 and "-" not in words[0]
     if len(elements) == 1:
         elements = words
     if len(elements) > MAX_GIVEN:
-        return GivenNames((), (), len(elements)), Reason.TOO_MANY
+        return GivenNames((), (), 0), Reason.TOO_MANY
     form, reason = normalise(elements[0]) if elements else ("", Reason.ABSENT)
     if reason is not None:
         return GivenNames((), (), 0), reason
@@ -109,7 +110,7 @@ def given_names(names: str | Sequence[str]) -> tuple[GivenNames, Reason | None]:
 
 def _elements(names: str | Sequence[str]) -> list[str]:
     given = [names] if isinstance(names, str) else names
-    parts = (part for name in given for part in _SEPARATOR.split(_DASH.sub("-", name)))
+    parts = (part for name in given for part in _SEPARATOR.split(_DASH.sub("-", " ".join(name.split()))))
     return [part for part in map(str.strip, parts) if part]
 
 

@@ -27,6 +27,7 @@ MAX_TOKENS = 64
 
 _DOMAIN = b"maillon/token/v1"
 _PROOF_DOMAIN = b"maillon/subject-proof/v1"
+_NIR_STRENGTH = {"coherent": 2, "incoherent": 1}
 _BETWEEN = "\x1f"  # stands in no normalised part, so that parts cannot shift into each other
 _KIND = re.compile(r"[a-z][a-z0-9_]{1,15}")
 
@@ -90,6 +91,23 @@ class TokenSet:
         return {"tokens": [[kind, b64url.encode(token)] for kind, token in self.tokens], "flags": dict(self.flags)}
 
     @classmethod
+    def merged(cls, sets: Sequence[TokenSet]) -> TokenSet:
+        """Return what several records of **one** person say together, within the wire's bound.
+
+        The flags are those of the record that says most, save ``nir``, which is that of the best NIR; tokens of a
+        weaker NIR are left out, or a parent's number would count as coherent because the child's own is.
+        """
+        fullest = sorted(sets, key=lambda each: len(each.tokens), reverse=True)
+        nirs = (str(each.flags.get("nir")) for each in sets)
+        nir = max(nirs, key=lambda flag: _NIR_STRENGTH.get(flag, 0), default="absent")
+        tokens: dict[tuple[str, bytes], None] = {}
+        for each in fullest:
+            kept = [item for item in each.tokens if each.flags.get("nir") == nir or not item[0].startswith("nir")]
+            if len(tokens.keys() | kept) <= MAX_TOKENS:
+                tokens |= dict.fromkeys(kept)
+        return cls(_ordered(tokens), {**fullest[0].flags, "nir": nir} if fullest else {})
+
+    @classmethod
     def from_wire(cls, wire: Mapping[str, object]) -> TokenSet:
         """Read what ``to_wire`` wrote; unknown kinds and flags are kept, for a partner newer than the reader.
 
@@ -114,12 +132,10 @@ def tokens_of(identity: Identity, tokeniser: Tokeniser) -> TokenSet:
         for kind, combinations in _values(identity)
         for parts in combinations
     }
-    # Sorted by value within a kind, so that the order does not tell the birth name from the usage name.
-    tokens = sorted(made, key=lambda item: (KINDS.index(item[0]), item[1]))
     born = identity.date_naissance
     nir = "absent" if identity.nir is None else "coherent" if identity.nir_coherent else "incoherent"
     return TokenSet(
-        tuple(tokens),
+        _ordered(made),
         {
             "nir": nir,
             "date_precision": born.precision,
@@ -151,6 +167,11 @@ def _values(identity: Identity) -> Iterator[tuple[str, Iterable[tuple[str, ...]]
         yield "sg_ym", [(s, g, born.value[:7]) for s in names for g in firsts]
     if born.year:
         yield "sg_y", [(s, g, born.value[:4]) for s in names for g in firsts]
+
+
+def _ordered(tokens: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """By kind, then by value: the order does not tell the birth name from the usage name."""
+    return tuple(sorted(tokens, key=lambda item: (KINDS.index(item[0]) if item[0] in KINDS else len(KINDS), item)))
 
 
 def subject_proofs(tokens: TokenSet, context: bytes | str) -> list[dict[str, str]]:

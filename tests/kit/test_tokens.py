@@ -195,6 +195,38 @@ def test_parts_never_shift_into_each_other(s: str, g: str, s2: str, g2: str) -> 
     assert (one.of("sgd") == other.of("sgd")) is ((s, g) == (s2, g2))
 
 
+# --- several records of one person -----------------------------------------------------------------------------------
+
+
+def test_records_of_one_person_speak_together() -> None:
+    one, other = made(nir=None), made(nom_naissance="Kervella", nir=None, date_naissance="1987-03")
+    both = TokenSet.merged([other, one])
+    assert set(both.tokens) == {*one.tokens, *other.tokens}
+    assert both.flags == one.flags
+    assert both == TokenSet.merged([one, other])
+    assert TokenSet.merged([one]) == one
+
+
+def test_a_parents_number_is_not_made_coherent_by_the_childs_own() -> None:
+    child = made(date_naissance="2015-09-02", nir="2150929019001", nom_usage="Kervella")
+    under_parent = made(date_naissance="2015-09-02")
+    for records in ([child, under_parent], [under_parent, child]):
+        both = TokenSet.merged(records)
+        assert (both.flags["nir"], both.of("nir")) == ("coherent", child.of("nir"))
+    without = made(date_naissance="2015-09-02", nir=None, nom_usage="Kervella")
+    alone = TokenSet.merged([without, under_parent])
+    assert (alone.flags["nir"], alone.of("nir")) == ("incoherent", under_parent.of("nir"))
+
+
+def test_many_records_stay_within_the_wire_bound() -> None:
+    spellings = [
+        made(nom_naissance=f"Dup{letter}nt", nom_usage=f"Dur{letter}nd", prenoms="ANNE LISE") for letter in "abcdefg"
+    ]
+    both = TokenSet.merged(spellings)
+    assert 27 <= len(both.tokens) <= 64
+    assert TokenSet.from_wire(both.to_wire()) == both
+
+
 # --- wire ------------------------------------------------------------------------------------------------------------
 
 
