@@ -11,13 +11,11 @@ import orjson
 
 from connectors.kit.checks import check_partner
 from connectors.kit.ingest import map_stream
-from connectors.kit.partner import PartnerFolder, discover
+from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, json_option, print_answer, table
-
-SHIPPED = Path(__file__).resolve().parents[2] / "connectors" / "partners"
 
 partners_option = click.option(
     "--partners",
@@ -33,7 +31,7 @@ def find_partner(name: str, folders: tuple[Path, ...] = ()) -> PartnerFolder:
 
     Raises ``MaillonError(UNKNOWN_PARTNER)``, and ``CONFIGURATION`` for a folder that is wrong.
     """
-    for folder in (Path(name), *(directory / name for directory in (*folders, SHIPPED))):
+    for folder in (Path(name), *(directory / name for directory in (*folders, bundled_directory()))):
         if (folder / "manifest.toml").is_file():
             return PartnerFolder.load(folder.resolve())
     raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "no folder of that name; see: maillon connector list")
@@ -53,7 +51,7 @@ def list_connectors(folders: tuple[Path, ...], as_json: bool) -> None:
     \b
     Example:  maillon connector list
     """
-    found = discover([SHIPPED, *folders]).values()
+    found = discover([bundled_directory(), *folders]).values()
     rows = [(p.slug, p.kind, p.operator, ", ".join(p.formats), str(len(p.supplies)), p.name) for p in found]
     documents = [
         {
@@ -96,7 +94,9 @@ def check(name: str, folders: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--source", "format_name", help="The format of FILE; may be left out when the partner has one.")
 @click.option("--quarantine", type=click.Path(path_type=Path, dir_okay=False), help="Write what was set aside here.")
 @partners_option
-def map_file(name: str, file: Path, format_name: str | None, quarantine: Path | None, folders: tuple[Path, ...]) -> None:
+def map_file(
+    name: str, file: Path, format_name: str | None, quarantine: Path | None, folders: tuple[Path, ...]
+) -> None:
     """Map FILE to dossier fragments, one person a line (NDJSON) on standard output. Needs no hub, keeps nothing.
 
     Each line is {position, local_id, traits, as_of, fragment}. What cannot be mapped goes, with its position, path

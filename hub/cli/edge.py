@@ -1,0 +1,179 @@
+"""``maillon edge`` and ``maillon ingest``: make an edge, have it join, run it, bring files into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from connectors.kit import ingest as kit
+from connectors.kit.edge import Edge
+from connectors.kit.edge_home import HOME_VARIABLE, EdgeHome, EdgeSettings
+from connectors.kit.runtime import strict_json
+from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.serving import serve
+from connectors.kit.trust import fingerprint
+from hub.cli.connector import find_partner, partners_option
+from hub.cli.output import EXIT_PARTIAL, json_option, print_answer
+
+home_option = click.option(
+    "--home",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The edge's folder.",
+)
+_existing = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.group("edge")
+def edge() -> None:
+    """A partner's edge: make it, have it join the consortium, run it."""
+
+
+@edge.command("init")
+@click.argument("home", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--partner", "name", required=True, help="Slug of a shipped partner, or the path of its folder.")
+@click.option("--hub-url", required=True)
+@click.option("--url", default="", help="Where the hub reaches this edge; absent when the edge only asks.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8410, show_default=True)
+@click.option("--tls-cert", default="", help="PEM; required off loopback.")
+@click.option("--tls-key", default="", help="PEM; required off loopback.")
+@click.option("--co-hosted", is_flag=True, help="This edge runs on the hub's machine; /health will say so.")
+@partners_option
+@json_option
+def init(
+    home: Path,
+    name: str,
+    hub_url: str,
+    url: str,
+    host: str,
+    port: int,
+    tls_cert: str,
+    tls_key: str,
+    co_hosted: bool,
+    folders: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Make an edge in HOME: its keys, its settings, its identity file to be admitted.
+
+    \b
+    Example:  maillon edge init /srv/maillon/caf --partner caf --hub-url https://hub.example.fr \\
+                --url https://caf.example.fr --port 8411
+    """
+    partner = find_partner(name, folders)
+    settings = EdgeSettings(
+        slug=partner.slug,
+        hub_url=hub_url,
+        url=url,
+        listen_host=host,
+        listen_port=port,
+        tls_cert=tls_cert and str(Path(tls_cert).resolve()),
+        tls_key=tls_key and str(Path(tls_key).resolve()),
+        co_hosted=co_hosted,
+        partner_folder=str(partner.path),
+    )
+    made = EdgeHome(home).create(partner, settings)
+    identity = home / f"{partner.slug}.identity.json"
+    identity.write_text(json.dumps(made.to_wire(), indent=2) + "\n", "utf-8")
+    print_answer(
+        {"home": str(home), "identity": str(identity), "fingerprint": fingerprint(made.identity_key)},
+        as_json,
+        f"The edge {partner.slug} is made in {home}. Its fingerprint, to be read to the consortium:",
+        "",
+        f"  {fingerprint(made.identity_key)}",
+        "",
+        f"Give them {identity}; they give back directory.jws, {partner.slug}.klink.jwe and root.pub.jwk.",
+    )
+
+
+@edge.command("join")
+@home_option
+@click.option("--root-key", required=True, type=_existing, help="root.pub.jwk")
+@click.option("--fingerprint", "root_fingerprint", required=True, help="The root's fingerprint, as read to you.")
+@click.option("--directory", required=True, type=_existing, help="directory.jws")
+@click.option("--klink", required=True, type=_existing, help="<slug>.klink.jwe")
+@json_option
+def join(home: Path, root_key: Path, root_fingerprint: str, directory: Path, klink: Path, as_json: bool) -> None:
+    """Check and keep what the consortium gave: the root's key, the directory, this edge's token key.
+
+    \b
+    Example:  maillon edge join --home /srv/maillon/caf --root-key root.pub.jwk \\
+                --fingerprint "1a2b …" --directory directory.jws --klink caf.klink.jwe
+    """
+    joined = EdgeHome(home).join(
+        strict_json.loads(root_key.read_bytes()),
+        root_fingerprint,
+        directory.read_text("utf-8"),
+        klink.read_text("utf-8"),
+        SystemClock().now(),
+    )
+    print_answer(
+        {"version": joined.version, "partners": [partner.slug for partner in joined.partners()]},
+        as_json,
+        f"Joined: directory version {joined.version}, {len(joined.partners())} partners.",
+    )
+
+
+@edge.command("run")
+@home_option
+def run(home: Path) -> None:
+    """Run the edge of HOME until it is stopped. Logs are JSON lines.
+
+    \b
+    Example:  maillon edge run --home /srv/maillon/caf
+    """
+    files = EdgeHome(home)
+    settings = files.settings()
+    os.environ[HOME_VARIABLE] = str(home.resolve())
+    serve("connectors.kit.edge_app:from_environment", files.listen(settings))
+
+
+@click.command("ingest")
+@click.argument("files", nargs=-1, required=True, type=_existing)
+@home_option
+@click.option(
+    "--source", "format_name", help="The format of FILES; may be left out when their names or the partner tell."
+)
+@click.option("--no-register", is_flag=True, help="Only fill the store; tell the hub later.")
+@json_option
+def ingest_files(
+    files: tuple[Path, ...], home: Path, format_name: str | None, no_register: bool, as_json: bool
+) -> None:
+    """Bring FILES into the edge's store and tell the hub who is held (tokens only). Again changes nothing.
+
+    What cannot be mapped is set aside with its position, path and reason; the exit code is then 4.
+
+    \b
+    Example:  maillon ingest --home /srv/maillon/caf --source rsa_mensuel RSABEM.xml
+    """
+    here = Edge.open(home, SystemClock())
+    try:
+        sources = [here.partner.source_file(file, format_name) for file in files]
+
+        def progress(report: kit.IngestReport) -> None:
+            click.echo(
+                f"\r{report.records:>9} records, {sum(report.quarantined.values())} set aside", nl=False, err=True
+            )
+
+        report = kit.ingest(sources, here.partner, here.store, here.tokeniser, here.clock, progress)
+        click.echo(err=True)
+        registered = 0 if no_register else kit.register_pending(here.store, here.hub, here.partner.undeclared_sections)
+        aside = [
+            {"position": row.position, "path": row.path, "reason": row.reason.value, "detail": row.detail}
+            for row in here.store.quarantined()
+        ]
+    finally:
+        here.close()
+    counts = report.as_dict()
+    print_answer(
+        {**counts, "registered": registered, "quarantine": aside},
+        as_json,
+        f"{report.files} file(s), {report.records} records: {counts['subjects'] or 'nothing new'}",
+        f"{registered} person(s) told to the hub, by tokens only.",
+        *(f"set aside: {row['position']} {row['path']}: {row['reason']} {row['detail']}" for row in aside),
+    )
+    if report.quarantined:
+        raise SystemExit(EXIT_PARTIAL)
