@@ -219,6 +219,6 @@ def _token(position: int, item: object) -> tuple[str, bytes]:
 def _is_flag(value: object) -> bool:
     return (
         isinstance(value, bool)
-        or (isinstance(value, int) and 0 <= value < 2**31)
+        or (isinstance(value, int) and 0 <= value <= 1000)
         or (isinstance(value, str) and re.fullmatch(r"[a-z0-9_]{0,32}", value) is not None)
     )

@@ -248,6 +248,7 @@ GOOD = urlsafe_b64encode(bytes(32)).rstrip(b"=").decode()
         ({"tokens": [], "flags": []}, "/flags"),
         ({"tokens": [], "flags": {"nir": 1.5}}, "/flags"),
         ({"tokens": [], "flags": {"nir": -1}}, "/flags"),
+        ({"tokens": [], "flags": {"nir": 1001}}, "/flags"),
         ({"tokens": [], "flags": {"nir": None}}, "/flags"),
         ({"tokens": [], "flags": {"nir": "Secretnom Jeanne"}}, "/flags"),
         ({"tokens": [], "flags": {"Secretnom": True}}, "/flags"),
