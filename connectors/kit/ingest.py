@@ -40,6 +40,8 @@ class IngestReport:
     records: int = 0
     subjects: Counter[Change] = field(default_factory=Counter)
     quarantined: Counter[Reason] = field(default_factory=Counter)
+    warnings: Counter[str] = field(default_factory=Counter)
+    """Identity traits left out of the tokens, as ``<trait>:<reason>`` (``nir:cle``): the person is kept without."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as plain JSON, codes in alphabetical order."""
@@ -49,6 +51,7 @@ class IngestReport:
             "records": self.records,
             "subjects": {change.value: self.subjects[change] for change in sorted(self.subjects)},
             "quarantined": {reason.value: self.quarantined[reason] for reason in sorted(self.quarantined)},
+            "warnings": {warning: self.warnings[warning] for warning in sorted(self.warnings)},
         }
 
 
@@ -138,12 +141,13 @@ def ingest_stream(
     while batch := list(islice(found, BATCH)):
         changes: Counter[Change] = Counter()
         entries: Counter[Reason] = Counter()
+        warnings: Counter[str] = Counter()
         with store.batch():
             for item in batch:
                 kept = (
                     item
                     if isinstance(item, Quarantined)
-                    else _keep(item, digest, partner, format_name, store, tokeniser, at)
+                    else _keep(item, digest, partner, format_name, store, tokeniser, at, warnings)
                 )
                 if isinstance(kept, Quarantined):
                     store.quarantine(kept, digest, format_name, at)
@@ -153,6 +157,7 @@ def ingest_stream(
         report.records += counted.pop("records", 0)
         report.subjects.update(changes)
         report.quarantined.update(entries)
+        report.warnings.update(warnings)
         if progress is not None:
             progress(report)
 
@@ -165,17 +170,20 @@ def _keep(
     store: EdgeStore,
     tokeniser: Tokeniser,
     at: datetime,
+    warnings: Counter[str],
 ) -> Change | Quarantined:
     traits = dict(item.identity_traits)
     if not partner.nir_autorise:
         # Décret 2019-341: no token is ever made of a NIR this partner may not use.
         traits.pop("nir", None)
     try:
-        tokens = tokens_of(parse_identity(traits, at.date()), tokeniser)
+        identity = parse_identity(traits, at.date())
     except IdentityRefused as refusal:
         return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
+    tokens = tokens_of(identity, tokeniser)
     if not tokens.tokens:
         return Quarantined(item.position, "", Reason.IDENTITY, "aucun trait exploitable")
+    warnings.update(identity.warnings)
     store.upsert_subject(item.local_id, traits, tokens, format=format_name)
     return store.put_fragment(item.local_id, item.fragment, digest, format=format_name, as_of=item.as_of)
 

@@ -173,6 +173,7 @@ def ingest_files(
         as_json,
         f"{report.files} file(s), {report.records} records: {counts['subjects'] or 'nothing new'}",
         f"{registered} person(s) told to the hub, by tokens only.",
+        *(f"trait left out: {warning} ({count})" for warning, count in sorted(report.warnings.items())),
         *(f"set aside: {row['position']} {row['path']}: {row['reason']} {row['detail']}" for row in aside),
     )
     if report.quarantined:
