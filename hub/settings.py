@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from connectors.kit.policy_folder import PACKAGED_CONFIG
 from connectors.kit.runtime import keys
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk
@@ -20,7 +21,6 @@ from connectors.kit.runtime.serving import Listen, check_listen
 
 HOME_VARIABLE: Final = "MAILLON_HUB_HOME"
 _PREFIX: Final = "MAILLON_HUB_"
-_PACKAGED_CONFIG: Final = Path(__file__).resolve().parent.parent / "config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Settings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     threads: int = 16
-    config_dir: Path = _PACKAGED_CONFIG
+    config_dir: Path = PACKAGED_CONFIG
     co_hosted: tuple[str, ...] = ()
     edge_ca: Path | None = None
     tick_ms: int = 25

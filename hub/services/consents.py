@@ -24,9 +24,9 @@ from consent.policy import Policy
 from consent.records import ConsentEvent, RecordError, parse_event
 from hub.keyring import Keyring
 from hub.services.register import resolve
-from hub.services.wire import check_schema, instant
 from hub.store.consents import StoredEvent
 from hub.store.session import UnitOfWork
+from hub.wire import check_schema, instant
 
 _REGIME_SHOWN: Final = {
     EventKind.GRANTED: Regime.ACCORD,

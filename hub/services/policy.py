@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from consent.model import FieldIndex
-from consent.policy import Policy, PolicyError, load_policy
-from schemas.registry import fields
+from connectors.kit.policy_folder import load_policy_folder
+from consent.policy import Policy
+
+_Signature = frozenset[tuple[Path, int, int]]
 
 
 class CurrentPolicy:
@@ -17,37 +17,29 @@ class CurrentPolicy:
     def __init__(self, folder: Path) -> None:
         """Compile ``folder``; raises ``MaillonError(CONFIGURATION)`` naming the file and key at fault."""
         self._folder = folder
-        self._index = FieldIndex([field.path for field in fields()], [field.classe for field in fields()])
         self._lock = threading.Lock()
-        self._files = self._read()
-        self._policy = self._compile(self._files)
+        self._seen = self._signature()
+        self._policy = load_policy_folder(folder)
 
     def get(self) -> Policy:
         """Return the policy in force."""
         return self._policy
 
     def refresh(self) -> bool:
-        """Compile the folder again if a file changed; return whether it did.
+        """Compile the folder again if a file changed; return whether another policy is now in force.
 
-        Raises ``MaillonError(CONFIGURATION)`` for bad files; the policy in force then stays.
+        Raises ``MaillonError(CONFIGURATION)`` for bad files, once; the policy in force stays.
         """
         with self._lock:
-            files = self._read()
-            if files == self._files:
+            signature = self._signature()
+            if signature == self._seen:
                 return False
-            self._policy = self._compile(files)
-            self._files = files
-            return True
+            self._seen = signature
+            policy = load_policy_folder(self._folder)
+            changed = policy.version != self._policy.version
+            self._policy = policy
+            return changed
 
-    def _read(self) -> dict[str, bytes]:
-        try:
-            found = {path.relative_to(self._folder).as_posix(): path for path in self._folder.rglob("*")}
-            return {name: path.read_bytes() for name, path in sorted(found.items()) if path.is_file()}
-        except OSError:
-            raise MaillonError(ErrorKind.CONFIGURATION, "config_dir cannot be read") from None
-
-    def _compile(self, files: dict[str, bytes]) -> Policy:
-        try:
-            return load_policy(files, self._index)
-        except PolicyError as error:
-            raise MaillonError(ErrorKind.CONFIGURATION, str(error)) from None
+    def _signature(self) -> _Signature:
+        found = [(path, path.stat()) for path in self._folder.rglob("*") if path.is_file()]
+        return frozenset((path, stat.st_mtime_ns, stat.st_size) for path, stat in found)

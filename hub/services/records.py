@@ -14,8 +14,8 @@ from typing import Any
 
 from connectors.kit.runtime.ids import EventId, PersonId, TraceId, new_uuid
 from hub.services.requests import PullRequest
-from hub.services.wire import instant
 from hub.store.access import AccessEvent, AccessKind
+from hub.wire import instant
 
 
 def new_operation_id() -> str:
@@ -63,33 +63,20 @@ def access_event(
     ``fields`` (path → code) is what the search finds the event by.
     """
     request, event_id = trace.request, EventId(new_uuid())
-    is_root = said.kind is AccessKind.DECIDED
-    record = {
-        "v": 1,
-        "event_id": event_id,
-        "kind": said.kind.value,
-        "trace_id": trace.trace_id,
-        "operation_id": trace.operation_id if is_root else new_operation_id(),
-        "parent_operation_id": None if is_root else trace.operation_id,
-        "status": "ERROR" if said.is_error else "OK",
-        "started_at": instant(trace.started_at),
-        "ended_at": instant(at),
-        "processing_activity": {"id": request.purpose, "version": policy_version},
-        "partner": request.recipient.slug,
-        "role": request.role,
-        "agent": None,
-        "case": None,
-        "purpose": request.purpose,
-        "consent_ids": list(said.consent_ids),
-        "outcome": said.outcome,
-        "fields": {
-            "requested": list(said.requested),
-            "released": list(said.released),
-            "withheld": dict(said.withheld),
-        },
-        "sources": [dict(row) for row in said.sources],
-        "request_digest": request.digest,
-    }
+    record = access_record(
+        event_id,
+        said,
+        trace.trace_id,
+        trace.operation_id if said.kind is AccessKind.DECIDED else None,
+        parent=None if said.kind is AccessKind.DECIDED else trace.operation_id,
+        started_at=trace.started_at,
+        ended_at=at,
+        activity=(request.purpose, policy_version),
+        partner=request.recipient.slug,
+        role=request.role,
+        purpose=request.purpose,
+        request_digest=request.digest,
+    )
     return AccessEvent(
         event_id=event_id,
         kind=said.kind,
@@ -104,6 +91,50 @@ def access_event(
         case=request.case,
         fields=fields,
     )
+
+
+def access_record(
+    event_id: EventId,
+    said: Outcome,
+    trace_id: TraceId,
+    operation_id: str | None,
+    *,
+    started_at: datetime,
+    ended_at: datetime,
+    activity: tuple[str, str],
+    partner: str,
+    parent: str | None = None,
+    role: str | None = None,
+    purpose: str | None = None,
+    request_digest: str | None = None,
+) -> dict[str, Any]:
+    """Return one record (schema ``access_record``); ``activity`` is the processing activity's id and version."""
+    return {
+        "v": 1,
+        "event_id": event_id,
+        "kind": said.kind.value,
+        "trace_id": trace_id,
+        "operation_id": operation_id or new_operation_id(),
+        "parent_operation_id": parent,
+        "status": "ERROR" if said.is_error else "OK",
+        "started_at": instant(started_at),
+        "ended_at": instant(ended_at),
+        "processing_activity": {"id": activity[0], "version": activity[1]},
+        "partner": partner,
+        "role": role,
+        "agent": None,
+        "case": None,
+        "purpose": purpose,
+        "consent_ids": list(said.consent_ids),
+        "outcome": said.outcome,
+        "fields": {
+            "requested": list(said.requested),
+            "released": list(said.released),
+            "withheld": dict(said.withheld),
+        },
+        "sources": [dict(row) for row in said.sources],
+        "request_digest": request_digest,
+    }
 
 
 def source_row(source: str, outcome: str, as_of: datetime | None, ciphertext_digest: str | None) -> dict[str, Any]:

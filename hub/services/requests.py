@@ -16,7 +16,7 @@ from connectors.kit.trust import Certificate, Directory, DirectoryPartner
 from consent.model import Attributes, UnknownField
 from consent.order import read_attributes
 from consent.policy import Policy
-from hub.services.wire import check_schema
+from hub.wire import check_schema
 
 REQUEST_LIFETIME: Final = timedelta(seconds=60)
 

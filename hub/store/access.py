@@ -81,7 +81,9 @@ class AccessFilter:
     """Which rows; every member given must hold."""
 
     person_id: PersonId | None = None
+    trace_id: str | None = None
     partner: str | None = None
+    source: str | None = None
     source_or_partner: str | None = None
     purpose: str | None = None
     outcome: str | None = None
@@ -155,7 +157,9 @@ def _conditions(where: AccessFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     for column, value in (
         (table.person_id, where.person_id),
+        (table.trace_id, where.trace_id),
         (table.partner, where.partner),
+        (table.source, where.source),
         (table.purpose, where.purpose),
         (table.outcome, where.outcome),
     ):

@@ -1,0 +1,111 @@
+"""The composition root: opens a hub's home, puts its parts together, gives back a WSGI application.
+
+Served by ``maillon serve`` with granian: one worker process (SQLite has one writer, and the group commit lives in
+it), many blocking threads.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from flask import Flask
+
+from connectors.kit.runtime.clock import Clock, SystemClock
+from connectors.kit.runtime.keys import load_signing_key
+from connectors.kit.runtime.serving import exit_with_parent
+from connectors.kit.transport import Transport
+from connectors.kit.trust import RotatingKeys
+from hub.home import HUB, HubHome
+from hub.jobs import scheduler
+from hub.keyring import Keyring
+from hub.services.orders import HttpSources, Sources
+from hub.services.partners import CurrentDirectory
+from hub.services.policy import CurrentPolicy
+from hub.services.runtime import Hub
+from hub.settings import Settings, home_from_environment, load_settings
+from hub.store.engine import open_engine
+from hub.store.migrations import upgrade
+from hub.store.secrets import SecretStore
+from hub.store.session import Reads, Writer
+from hub.web.partner_api import app as partner_api
+
+_PARALLEL_ORDERS = 32
+
+
+def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources | None = None) -> Hub:
+    """Open the hub of ``settings.home`` and bring its files up to date.
+
+    ``clock`` and ``sources`` replace the machine's clock and HTTP in tests. Raises ``MaillonError``
+    (``CONFIGURATION``, ``UNTRUSTED_DIRECTORY``) naming what is missing or wrong; nothing is left open then.
+    """
+    clock = clock or SystemClock()
+    home = HubHome(settings.home)
+    policy = CurrentPolicy(settings.config_dir)
+    keyring = Keyring.load(home.keyring)
+    operational = RotatingKeys(load_signing_key(home.identity), HUB, clock)
+    engine = open_engine(home.database)
+    upgrade(engine, "hub")
+    writer = Writer(engine, clock, batch=settings.writer_batch)
+    try:
+        directory = CurrentDirectory(home, keyring, writer, clock)
+    except BaseException:
+        writer.close()
+        raise
+    transport = Transport(ca_file=settings.edge_ca, connect=settings.connect_seconds, answer=settings.answer_seconds)
+    return Hub(
+        settings=settings,
+        clock=clock,
+        keyring=keyring,
+        secrets=SecretStore(home.secrets, keyring, clock),
+        writer=writer,
+        reads=Reads(open_engine(home.database, read_only=True), clock),
+        directory=directory,
+        policy=policy,
+        operational=operational,
+        sources=sources or HttpSources(transport),
+        pool=ThreadPoolExecutor(_PARALLEL_ORDERS, thread_name_prefix="maillon-order"),
+    )
+
+
+def close_hub(hub: Hub) -> None:
+    """Finish what was begun and close every file."""
+    hub.writer.close()
+    hub.pool.shutdown(wait=False, cancel_futures=True)
+    hub.reads.close()
+    hub.secrets.close()
+
+
+def create_app(settings: Settings, *, clock: Clock | None = None, sources: Sources | None = None) -> Flask:
+    """Return the hub's application, with its :class:`Hub` in ``app.extensions["hub"]`` for :func:`close_hub`.
+
+    Raises as :func:`open_hub`.
+    """
+    hub = open_hub(settings, clock=clock, sources=sources)
+    app = partner_api.create(hub)
+    app.extensions["hub"] = hub
+    return app
+
+
+def from_environment() -> Flask:
+    """Return the application of the home named by ``MAILLON_HUB_HOME`` with its jobs running: granian's factory."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    app = create_app(load_settings(home_from_environment()))
+    hub: Hub = app.extensions["hub"]
+    jobs = scheduler.start(hub)
+
+    def stop() -> None:
+        jobs.shutdown(wait=False)
+        close_hub(hub)
+
+    exit_with_parent(stop)
+    return app

@@ -1,0 +1,51 @@
+"""What runs by itself: forgetting used-once values, taking a new directory or policy from their files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from connectors.kit.runtime.errors import MaillonError
+from hub.services.runtime import Hub
+
+_log = structlog.get_logger("hub")
+
+
+def start(hub: Hub) -> BackgroundScheduler:
+    """Start the hub's jobs; ``shutdown()`` on what is returned stops them."""
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    every = scheduler.add_job
+    every(_quietly("purge", lambda: purge(hub)), "interval", seconds=hub.settings.purge_seconds)
+    if hub.settings.directory_seconds:
+        seconds = hub.settings.directory_seconds
+        every(_quietly("directory", hub.directory.refresh), "interval", seconds=seconds)
+        every(_quietly("policy", hub.policy.refresh), "interval", seconds=seconds)
+    scheduler.start()
+    return scheduler
+
+
+def purge(hub: Hub) -> int:
+    """Forget used-once values that could no longer be accepted anyway; return how many."""
+    return hub.writer.run(lambda uow: uow.bookkeeping.purge())
+
+
+def _quietly(name: str, job: Callable[[], Any]) -> Callable[[], None]:
+    """Log what a job did, or what it stumbled over: one failing must not end the others."""
+
+    def run() -> None:
+        try:
+            done = job()
+        except MaillonError as error:
+            _log.warning(f"job:{name}:refused", kind=error.kind.value, detail=error.detail)
+        except Exception as error:
+            _log.error(f"job:{name}:failed", error=type(error).__name__)
+        else:
+            if done:
+                _log.info(f"job:{name}", done=int(done))
+
+    return run

@@ -1,0 +1,204 @@
+"""Reading the access log: who may see which rows, told how, and the reading itself logged (DESIGN §9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import EventId, PersonId, new_trace_id, new_uuid
+from connectors.kit.trust import DirectoryPartner
+from consent.decide import decide
+from consent.explain import PolicyMismatch, explain, from_log, to_log
+from consent.lifecycle import authority, fold
+from consent.model import Question, Reason
+from consent.order import read_attributes
+from consent.policy import Policy
+from hub.keyring import Keyring
+from hub.services.consents import events_of
+from hub.services.records import Outcome, access_record
+from hub.services.register import resolve
+from hub.store.access import AccessEvent, AccessFilter, AccessKind, AccessRow
+from hub.store.session import UnitOfWork
+
+READING: Final = "consultation_du_journal"
+DEFAULT_LIMIT: Final = 100
+_REPLAYABLE: Final = (AccessKind.DECIDED, AccessKind.DELIVERED)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads: a partner of the directory, or (``partner`` None) the hub's DPO."""
+
+    name: str
+    partner: DirectoryPartner | None = None
+
+
+def search(
+    uow: UnitOfWork, keyring: Keyring, policy: Policy, reader: Reader, criteria: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``{rows, next}`` for criteria following ``access_log_search``, and log the reading.
+
+    ``usager``: one person's releases and refusals, by service and function, for a partner that stands before the
+    person (one that may collect). ``partenaire``: rows naming the caller. ``dpo``: all; naming a person (``ref`` with
+    the ``partner`` whose ref it is) takes a complaint number. Raises ``MaillonError(FORBIDDEN | UNKNOWN_SUBJECT)``.
+    """
+    view = criteria["view"]
+    _check_may_read(reader, view)
+    person = _named_person(uow, keyring, reader, criteria)
+    limit = criteria.get("limit", DEFAULT_LIMIT)
+    naming_person = view == "dpo" and "ref" in criteria
+    where = AccessFilter(
+        person_id=person,
+        trace_id=criteria.get("trace_id"),
+        partner=None if naming_person else criteria.get("partner"),
+        source=criteria.get("source"),
+        source_or_partner=reader.name if view == "partenaire" else None,
+        purpose=criteria.get("purpose"),
+        outcome=criteria.get("outcome"),
+        path=criteria.get("path"),
+        kinds=_REPLAYABLE if view == "usager" else (),
+        since=_moment(criteria, "since"),
+        until=_moment(criteria, "until"),
+        before_seq=criteria.get("cursor"),
+    )
+    found = uow.access.search(where, limit)
+    _log_reading(uow, policy, reader, person, criteria, len(found))
+    rows = [_shown(row, reader, view) for row in found if view != "usager" or _concerns_person(row)]
+    return {"rows": rows, "next": found[-1].seq if len(found) == limit else None}
+
+
+def explain_trace(uow: UnitOfWork, policy: Policy, trace_id: str) -> dict[str, Any]:
+    """Return the decision that governed a trace, per source and field, replayed from the log (schema ``explanation``).
+
+    The events the person then had are folded again and decided on again; what comes out must be what was logged.
+    Raises ``MaillonError(NOT_FOUND)``, and ``CONFLICT`` when the replay differs or the policy is another one by now.
+    """
+    governing = [
+        row
+        for row in uow.access.trace(trace_id)
+        if row.kind is AccessKind.DECIDED or row.payload.get("decided_again") is True
+    ]
+    if not governing:
+        raise MaillonError(ErrorKind.NOT_FOUND, "no decision has this trace_id", pointer="/trace_id")
+    row, first = governing[-1], governing[0]
+    stored = [] if row.person_id is None else [e for e in uow.consents.of(row.person_id) if e.seq < row.seq]
+    state = fold(events_of(stored, policy))
+    record = row.payload["record"]
+    decisions = []
+    for logged in row.payload["decisions"]:
+        question = Question(
+            purpose=record["purpose"],
+            role=record["role"],
+            attributes=read_attributes(first.payload["attributes"]),
+            source=logged["source"],
+            source_kind=logged["source_kind"],
+            recipient=record["partner"],
+            recipient_kind=first.payload["recipient_kind"],
+            wanted=int(logged["wanted"], 16),
+            at=row.at,
+        )
+        try:
+            decision = from_log(logged, policy, question)
+        except PolicyMismatch:
+            raise MaillonError(ErrorKind.CONFLICT, "policy_version: decided under another policy") from None
+        again = to_log(decide(policy, question, authority(state, policy, question)))
+        if any(logged[member] != value for member, value in again.items()):
+            raise MaillonError(ErrorKind.CONFLICT, "the log does not follow from the events before it")
+        decisions.append(
+            {
+                "source": logged["source"],
+                "at": record["ended_at"],
+                "consent_ids": logged["consent_ids"],
+                "fields": [
+                    {"path": field.path, "reason": field.reason.value, "rule": " ".join(field.rules) or None}
+                    for field in explain(policy, question, decision, named_agent=True)
+                ],
+            }
+        )
+    return {
+        "trace_id": trace_id,
+        "policy_version": policy.version,
+        "purpose": record["purpose"],
+        "role": record["role"],
+        "partner": record["partner"],
+        "decisions": decisions,
+    }
+
+
+def log_explanation(uow: UnitOfWork, policy: Policy, reader: Reader, trace_id: str) -> None:
+    """Append that ``reader`` had this trace explained."""
+    _log_reading(uow, policy, reader, None, {"view": "explanation", "trace_id": trace_id}, 1)
+
+
+def _check_may_read(reader: Reader, view: str) -> None:
+    if (view == "dpo") != (reader.partner is None):
+        raise MaillonError(ErrorKind.FORBIDDEN, "this view is another reader's", pointer="/view")
+    if view == "usager" and reader.partner is not None and not reader.partner.can_collect:
+        raise MaillonError(ErrorKind.FORBIDDEN, "only a partner that may collect stands before the person")
+
+
+def _named_person(uow: UnitOfWork, keyring: Keyring, reader: Reader, criteria: Mapping[str, Any]) -> PersonId | None:
+    if "ref" not in criteria:
+        return None
+    slug = criteria.get("partner") if reader.partner is None else reader.name
+    if slug is None:
+        raise MaillonError(ErrorKind.SCHEMA, "whose ref this is, is needed", pointer="/partner")
+    person = resolve(uow, keyring, slug, criteria["ref"])
+    if person is None:
+        raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref", pointer="/ref")
+    return person
+
+
+def _concerns_person(row: AccessRow) -> bool:
+    """A decision that let something go is told by the delivery that followed; without one, nothing was seen."""
+    return row.kind is AccessKind.DELIVERED or row.outcome == "refused"
+
+
+def _shown(row: AccessRow, reader: Reader, view: str) -> dict[str, Any]:
+    record: dict[str, Any] = row.payload["record"]
+    if view == "dpo" or (view == "partenaire" and row.partner == reader.name):
+        record = {**record, "agent": row.agent, "case": row.case}
+    if view == "dpo":
+        return record
+    # A protection is told as the person's own refusal, to everyone but the DPO.
+    withheld = {
+        path: Reason.CONSENT_DENY.value if code == Reason.PROTECTED else code
+        for path, code in record["fields"]["withheld"].items()
+    }
+    return {**record, "fields": {**record["fields"], "withheld": withheld}}
+
+
+def _log_reading(
+    uow: UnitOfWork, policy: Policy, reader: Reader, person: PersonId | None, criteria: Mapping[str, Any], rows: int
+) -> None:
+    event_id, trace_id = EventId(new_uuid()), new_trace_id()
+    said = Outcome(AccessKind.READ, "read", requested=())
+    record = access_record(
+        event_id,
+        said,
+        trace_id,
+        None,
+        started_at=uow.at,
+        ended_at=uow.at,
+        activity=(READING, policy.version),
+        partner=reader.name,
+    )
+    asked = {name: value for name, value in criteria.items() if name != "ref"}
+    uow.access.append(
+        AccessEvent(
+            event_id=event_id,
+            kind=AccessKind.READ,
+            trace_id=trace_id,
+            person_id=person,
+            partner=reader.name,
+            outcome="read",
+            payload={"record": record, "criteria": asked, "rows": rows},
+        )
+    )
+
+
+def _moment(criteria: Mapping[str, Any], name: str) -> datetime | None:
+    return datetime.fromisoformat(criteria[name]) if name in criteria else None
