@@ -20,8 +20,8 @@ _LETTERS = str.maketrans(
 )
 _NOT_A_LETTER = re.compile(r"[^A-Z]+")
 _DIGIT = re.compile(r"[0-9]")
-_PLACEHOLDER = re.compile(
-    r"X+|(?:NOM |PRENOM )?INCONNUE?|SANS (?:NOM|PRENOM)|NON (?:RENSEIGNEE?|COMMUNIQUEE?|CONNUE?|PRECISEE?)"
+_PLACEHOLDER = re.compile(  # glued
+    r"X+|(?:NOM|PRENOM)?INCONNUE?|SANS(?:NOM|PRENOM)|NON(?:RENSEIGNEE?|COMMUNIQUEE?|CONNUE?|PRECISEE?)"
     r"|ANONYME|NEANT|NULL|NR|SNP|SP"
 )
 _DASH = re.compile(" ?[-‐‑‒–—−] ?")
@@ -46,7 +46,7 @@ def normalise(name: str) -> tuple[str, Reason | None]:
     form = _NOT_A_LETTER.sub(" ", text.upper()).strip()
     if not form:
         return "", Reason.ABSENT
-    if _PLACEHOLDER.fullmatch(form):
+    if _PLACEHOLDER.fullmatch(glue(form)):
         return "", Reason.PLACEHOLDER
     if len(form) == 1:
         return "", Reason.ONE_LETTER

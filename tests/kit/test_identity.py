@@ -7,7 +7,7 @@ import traceback
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.dates import parse_birth_date
@@ -56,6 +56,7 @@ def test_a_name_has_one_form(written: str, compared: str) -> None:
         ("🙂", "absent"),
         ("X", "valeur_de_remplissage"),
         ("xxxxx", "valeur_de_remplissage"),
+        ("X x.X", "valeur_de_remplissage"),
         ("Inconnu", "valeur_de_remplissage"),
         ("INCONNUE", "valeur_de_remplissage"),
         ("sans-prénom", "valeur_de_remplissage"),
@@ -173,6 +174,7 @@ def test_normalising_twice_changes_nothing(name: str) -> None:
         assert set(glue(form)) <= set(string.ascii_uppercase)
 
 
+@example("sp", " ")
 @given(
     st.text("abcdefghijklmnopqrstuvwxyzàéèêîôœç", min_size=2), st.sampled_from(["'", "’", "-", " ", ". ", "  ", "–"])
 )
