@@ -1,0 +1,65 @@
+"""The guide's example partner is a real one: copied out of the page as it stands, it opens, maps and sets aside."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connectors.kit.ingest import map_stream
+from connectors.kit.mapping import SubjectFragment
+from connectors.kit.partner import PartnerFolder
+from connectors.kit.port import Quarantined
+
+GUIDE = Path(__file__).parents[2] / "docs" / "partners-guide.md"
+AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Write every ``file=`` block of the guide into a folder named as its manifest says."""
+    blocks = re.findall(r"^```\w+ file=(\S+)\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    slug = re.search(r'^slug = "(\w+)"', dict(blocks)["manifest.toml"], re.MULTILINE)
+    assert slug
+    for name, content in blocks:
+        path = tmp_path / slug.group(1) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, "utf-8")
+    return tmp_path / slug.group(1)
+
+
+def mapped(partner: PartnerFolder, kind: str) -> list[SubjectFragment | Quarantined]:
+    """Return what the samples of one kind become."""
+    found: list[SubjectFragment | Quarantined] = []
+    for file in partner.samples(kind):
+        with file.path.open("rb") as stream:
+            found += map_stream(stream, partner.formats[file.format], AT)
+    return found
+
+
+def test_ordinary_samples_become_fragments(folder: Path) -> None:
+    found = mapped(PartnerFolder.load(folder), "sample")
+    assert [type(item) for item in found] == [SubjectFragment, SubjectFragment]
+    first = found[0]
+    assert isinstance(first, SubjectFragment)
+    assert first.fragment["statements"]["domiciliation.date_debut"]["valeur"] == "2026-02-01"
+
+
+def test_each_hostile_line_is_set_aside_by_name(folder: Path) -> None:
+    found = mapped(PartnerFolder.load(folder), "hostile")
+    assert [(item.position, item.reason.value) for item in found if isinstance(item, Quarantined)] == [
+        ("line 2", "bad_date"),
+        ("line 3", "schema"),
+        ("line 4", "bad_date"),
+        ("line 5", "column_shift"),
+    ]
+    assert len(found) == 4
+
+
+def test_nothing_leaves_for_a_purpose_the_folder_does_not_name(folder: Path) -> None:
+    partner = PartnerFolder.load(folder)
+    assert "domiciliation.date_debut" in partner.releases("departement", "accompagnement_global")
+    assert not partner.releases("departement", "orientation_rsa")
+    assert not partner.releases("bailleur", "accompagnement_global")
