@@ -62,18 +62,19 @@ class Validator:
     def check(self, value: object) -> None:
         """Return when ``value`` (what a strict JSON reader gives) fits the schema, else raise SchemaViolation."""
         judged: Any = value
+        error: jsonschema_rs.ValidationError | None = None
         try:
             if self._gate.is_valid(judged):
                 return
             error = next(self._gate.iter_errors(judged))
         except (ValueError, TypeError):
-            # A lone surrogate, a set, a key that is no text, a nesting past the reader's limit. The chain is cut
-            # because the library's message may quote the value.
-            raise SchemaViolation("", "not a JSON value") from None
+            pass  # a lone surrogate, a set, a key that is no text, a nesting past the reader's limit
+        # Raised outside the handler: the library's error, which quotes the value, must not hang on as ``__context__``.
+        if error is None:
+            raise SchemaViolation("", "not a JSON value")
         while context := getattr(error.kind, "context", None):
             # Of an ``anyOf`` or ``oneOf`` the first form is the one meant; the others are ``null`` or its variants.
             error = context[0][0]
-        # Raised outside the handler: nothing of the library's error may hang on as ``__context__``.
         raise SchemaViolation(_pointer(error.instance_path), _reason(error.kind))
 
 
@@ -127,7 +128,8 @@ def absences() -> tuple[str, ...]:
 @cache
 def field_nodes() -> tuple[tuple[Field, Schema], ...]:
     """Return every field, ``x-bit: false`` ones included, with its node of the dossier schema, in document order."""
-    return tuple(_walk(schema("dossier")["properties"]["sections"]["properties"], "", {}))
+    sections = schema("dossier")["properties"]["sections"]["properties"]
+    return tuple(pair for name, node in sections.items() for pair in _walk(node, name, {}, ()))
 
 
 def value_of(node: Schema) -> Schema:
@@ -154,25 +156,27 @@ def nomenclatures(node: Schema) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _walk(nodes: Mapping[str, Schema], prefix: str, above: Mapping[str, Any]) -> Iterator[tuple[Field, Schema]]:
-    for name, node in nodes.items():
-        path = prefix + name
-        annotations = {**above, **{key: value for key, value in node.items() if key.startswith("x-")}}
-        if "items" in node:
-            yield _field(path, node, annotations), node
-        else:
-            yield from _walk(resolved(node)["properties"], f"{path}.", annotations)
+def _walk(node: Schema, path: str, above: Mapping[str, Any], labels: tuple[str, ...]) -> Iterator[tuple[Field, Schema]]:
+    """Go down to the fields; a node's annotations replace those above it, its label comes after theirs."""
+    annotations = {**above, **{key: value for key, value in node.items() if key.startswith("x-")}}
+    if "items" in node:
+        yield _field(path, (*labels, node["title"]), annotations, value_of(node)), node
+        return
+    # The section's own title is left out: a page shows it once, above its fields.
+    labels = (*labels, node["title"]) if "." in path else labels
+    for name, child in resolved(node)["properties"].items():
+        yield from _walk(child, f"{path}.{name}", annotations, labels)
 
 
-def _field(path: str, node: Schema, annotations: Mapping[str, Any]) -> Field:
+def _field(path: str, labels: tuple[str, ...], annotations: Mapping[str, Any], value: Schema) -> Field:
     return Field(
         path=path,
         section=path.partition(".")[0],
         classe=annotations["x-classe"],
-        libelle=node["title"],
+        libelle=" : ".join(labels),
         note_legale=annotations["x-note-legale"],
         fournisseurs=tuple(annotations["x-fournisseurs"]),
-        codes=", ".join(nomenclatures(value_of(node))) or None,
+        codes=", ".join(nomenclatures(value)) or None,
     )
 
 
