@@ -65,6 +65,7 @@ class Template:
     recipients: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """(partner, roles); no role means any of that partner's."""
     controllers: tuple[str, ...] = ()
+    """Who answers for what is received; default: the recipients."""
     notice: tuple[Notice, str] | None = None
     """The notice and the language it was shown in."""
     start: datetime | None = None
@@ -117,7 +118,7 @@ def sign_event(
         "purpose": template.purpose,
         "pii_information": list(template.fields),
         "sensitivity": _sensitivity(template.fields, policy.index),
-        "controllers": list(template.controllers),
+        "controllers": list(template.controllers or dict.fromkeys(partner for partner, _ in template.recipients)),
         "recipients": [{"partner": partner, "roles": list(roles)} for partner, roles in template.recipients],
         "sources": list(template.sources),
         "lawful_basis": _lawful_basis(template),

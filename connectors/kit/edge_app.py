@@ -20,7 +20,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.transport import JOSE, JSON, PROBLEM
 
 MAX_ORDER_BYTES: Final = 1024 * 1024
-PROBLEM_BASE: Final = "https://maillon.example/problems/"
+PROBLEM_BASE: Final = "/problems/"
 
 _STATUS: Final = {
     ErrorKind.ORDER_REFUSED: 403,
