@@ -16,23 +16,23 @@ from jmespath.exceptions import JMESPathError
 Getter = Callable[[Any], Any]
 
 
-class BadExpression(ValueError):
+class ExpressionError(ValueError):
     """The text is no JMESPath, or starts from a name that does not exist."""
 
 
 def compile_expression(text: str, roots: Collection[str]) -> Getter:
     """Return the function that evaluates ``text`` on a scope whose top-level names are ``roots``.
 
-    Raises :class:`BadExpression` for a syntax error or a leading name outside ``roots``. The function itself raises
+    Raises :class:`ExpressionError` for a syntax error or a leading name outside ``roots``. The function itself raises
     ``jmespath.exceptions.JMESPathError`` when a JMESPath function is given the wrong type.
     """
     try:
         compiled = jmespath.compile(text)
     except JMESPathError:
-        raise BadExpression(f"not JMESPath: {text}") from None
+        raise ExpressionError(f"not JMESPath: {text}") from None
     for name in _leading(compiled.parsed):
         if name not in roots:
-            raise BadExpression(f"{text}: starts from {name!r}, expected one of {', '.join(sorted(roots))}")
+            raise ExpressionError(f"{text}: starts from {name!r}, expected one of {', '.join(sorted(roots))}")
     return _closure(compiled.parsed) or compiled.search
 
 

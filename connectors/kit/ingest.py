@@ -12,18 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from connectors.kit.birthplace import birthplace_in_nir
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import Format, PartnerFolder, SourceFile
-from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.tokens import Tokeniser, tokens_of
+from connectors.kit.tokens import Tokeniser, TokenSet, tokens_of
 from schemas import registry
 
 BATCH: Final = 500
@@ -51,7 +53,7 @@ class IngestReport:
             "records": self.records,
             "subjects": {change.value: self.subjects[change] for change in sorted(self.subjects)},
             "quarantined": {reason.value: self.quarantined[reason] for reason in sorted(self.quarantined)},
-            "warnings": {warning: self.warnings[warning] for warning in sorted(self.warnings)},
+            "warnings": dict(sorted(self.warnings.items())),
         }
 
 
@@ -144,16 +146,16 @@ def ingest_stream(
         warnings: Counter[str] = Counter()
         with store.batch():
             for item in batch:
-                kept = (
-                    item
-                    if isinstance(item, Quarantined)
-                    else _keep(item, digest, partner, format_name, store, tokeniser, at, warnings)
-                )
-                if isinstance(kept, Quarantined):
-                    store.quarantine(kept, digest, format_name, at)
-                    entries[kept.reason] += 1
-                else:
-                    changes[kept] += 1
+                ready = _ready(item, partner.nir_autorise, tokeniser, at)
+                if isinstance(ready, Quarantined):
+                    store.quarantine(ready, digest, format_name, at)
+                    entries[ready.reason] += 1
+                    continue
+                own = ready.item
+                store.upsert_subject(own.local_id, ready.traits, ready.tokens, format=format_name)
+                change = store.put_fragment(own.local_id, own.fragment, digest, format=format_name, as_of=own.as_of)
+                changes[change] += 1
+                warnings.update(ready.warnings)
         report.records += counted.pop("records", 0)
         report.subjects.update(changes)
         report.quarantined.update(entries)
@@ -162,30 +164,33 @@ def ingest_stream(
             progress(report)
 
 
-def _keep(
-    item: SubjectFragment,
-    digest: bytes,
-    partner: PartnerFolder,
-    format_name: str,
-    store: EdgeStore,
-    tokeniser: Tokeniser,
-    at: datetime,
-    warnings: Counter[str],
-) -> Change | Quarantined:
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    item: SubjectFragment
+    traits: Json
+    tokens: TokenSet
+    warnings: tuple[str, ...]
+
+
+def _ready(
+    item: SubjectFragment | Quarantined, nir_autorise: bool, tokeniser: Tokeniser, at: datetime
+) -> _Ready | Quarantined:
+    if isinstance(item, Quarantined):
+        return item
     traits = dict(item.identity_traits)
-    if not partner.nir_autorise:
+    if not nir_autorise:
         # Décret 2019-341: no token is ever made of a NIR this partner may not use.
         traits.pop("nir", None)
     try:
         identity = parse_identity(traits, at.date())
+        if place := birthplace_in_nir(identity):
+            identity = parse_identity(traits | place, at.date())
+        tokens = tokens_of(identity, tokeniser)
     except IdentityRefused as refusal:
         return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
-    tokens = tokens_of(identity, tokeniser)
     if not tokens.tokens:
         return Quarantined(item.position, "", Reason.IDENTITY, "aucun trait exploitable")
-    warnings.update(identity.warnings)
-    store.upsert_subject(item.local_id, traits, tokens, format=format_name)
-    return store.put_fragment(item.local_id, item.fragment, digest, format=format_name, as_of=item.as_of)
+    return _Ready(item, traits, tokens, identity.warnings)
 
 
 def register_pending(
@@ -221,7 +226,7 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(stream, "sha256").digest()
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:

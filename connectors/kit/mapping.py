@@ -2,7 +2,7 @@
 
 ``mapping.toml`` is compiled once into closures; :meth:`FormatMapping.apply` then turns one record into one fragment
 per person, and :meth:`FormatMapping.lineage` reads the same data back as rows anyone can check. The language is
-described in ``docs/connectors.md`` and checked by ``mapping.schema.json``.
+described in ``docs/partners-guide.md`` and checked by ``mapping.schema.json``.
 
 Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person's own part of it), ``role`` and
 ``liens`` (household), ``identite`` (the traits just read), ``demande`` (the traits asked, for that person alone).
@@ -144,6 +144,10 @@ class FormatMapping:
         """Return the mapping as rows: partner field → transform → dossier field, with the rule for its absence."""
         return self.rows
 
+    def members(self, record: RawRecord) -> list[Member]:
+        """Return the household's members in ``record`` (their ``data`` is the record's own); raises ``Refused``."""
+        return self._members({"record": record.data, "it": record.data})
+
     def apply(self, record: RawRecord, collected_at: datetime) -> list[SubjectFragment | Quarantined]:
         """Return one fragment per person of ``record``, and an entry for each person who cannot be mapped.
 
@@ -223,7 +227,9 @@ class FormatMapping:
         for trait in IDENTITY_FIELDS:
             if (value := stated.get(trait)) is not None:
                 statements[f"identite.{trait}"] = {
-                    **{"valeur": _dossier_form(trait, value), "date_effet": None, "base_legale": self.base_legale},
+                    "valeur": _dossier_form(trait, value),
+                    "date_effet": None,
+                    "base_legale": self.base_legale,
                     **blank,
                 }
         for rule in subject.fields:
@@ -329,4 +335,3 @@ def _aware(written: Any) -> datetime | None:
 
 def _entry(position: str, path: str, refusal: Refused) -> Quarantined:
     return Quarantined(position, path, refusal.reason, refusal.detail)
-

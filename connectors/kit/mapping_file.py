@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from connectors.kit.expressions import BadExpression, Getter, compile_expression
+from connectors.kit.expressions import ExpressionError, Getter, compile_expression
 from connectors.kit.identity import TRAITS
 from connectors.kit.mapping import (
     IDENTITY_FIELDS,
@@ -128,7 +128,9 @@ class _Compiler:
         if unknown := sorted(set(given) - set(TRAITS)):
             raise _wrong(where, f"unknown trait {unknown[0]}")
         defaults = {"prenoms": "texts", "date_naissance": "birth_date", "sexe": "sex", "nir": "nir"}
-        return tuple((name, self._value(f"{where}.{name}", spec, defaults.get(name, "text"))) for name, spec in given.items())
+        return tuple(
+            (name, self._value(f"{where}.{name}", spec, defaults.get(name, "text"))) for name, spec in given.items()
+        )
 
     def _household(self, where: str, spec: Mapping[str, Any]) -> Household:
         return Household(
@@ -165,9 +167,12 @@ class _Compiler:
     def _rows(
         self, name: str, key: str, spec: Mapping[str, Any], subject: Subject, form: Mapping[str, Any]
     ) -> list[LineageRow]:
-        each = spec.get("each") or (
-            "|".join(group["each"] for group in form["household"]["members"]) if "roles" in spec else "record"
-        )
+        each = spec.get("each", "record")
+        if "roles" in spec:
+            groups = form["household"]["members"]
+            # A group whose role is a constant feeds the subjects of that role alone.
+            own = [group for group in groups if str(group["role"]).strip("'") in spec["roles"]] or groups
+            each = " | ".join(group["each"] for group in own)
 
         def row(value: Value, target: str, absence: str) -> LineageRow:
             shown = ", ".join(_shown(source, each) for source in value.sources)
@@ -206,7 +211,7 @@ class _Compiler:
     def _expression(self, where: str, text: str) -> Getter:
         try:
             return compile_expression(text, SCOPE)
-        except BadExpression as error:
+        except ExpressionError as error:
             raise _wrong(where, str(error)) from None
 
     def _path(self, where: str, path: str) -> str:
@@ -234,5 +239,3 @@ def _shown(source: str, each: str) -> str:
 
 def _wrong(where: str, what: str) -> MaillonError:
     return MaillonError(ErrorKind.CONFIGURATION, f"mapping.toml: {where}: {what}")
-
-

@@ -1,4 +1,4 @@
-"""A partner is a folder: ``manifest.toml``, ``mapping.toml``, ``record.schema.json``, ``samples/``, at need ``reader.py``.
+"""A partner is a folder: ``manifest.toml``, ``mapping.toml``, ``record.schema.json``, ``samples/``, at need a plugin.
 
 Opening it checks everything that can be checked without data, and names what is wrong. Nothing else in the product
 knows a partner by name, so a folder is all it takes to add one.
@@ -24,7 +24,6 @@ from connectors.kit.readers import ReaderFactory
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.transforms import BUILT_IN as BUILT_IN_TRANSFORMS
-from connectors.kit.transforms import Transform
 from consent.model import FieldIndex, UnknownField
 from schemas import registry
 

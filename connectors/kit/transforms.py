@@ -28,7 +28,7 @@ _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 _LARGEST = Decimal(10) ** 9
 
 
-class Refused(ValueError):
+class Refused(ValueError):  # noqa: N818 (it names what happened, as ``OrderRefused`` does)
     """A value that cannot be read: why, without the value."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
@@ -228,6 +228,17 @@ def protected_resources(value: Any, table: Table) -> int | float | None:
     return money(sum(Decimal(str(amount)) for amount in amounts), {}) if amounts else None
 
 
+def decimal(value: Any, _: Table) -> int | float:
+    """A number with or without decimals, French or English point."""
+    number = _decimal(value)
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def address_lines(value: Any, _: Table) -> list[str] | None:
+    """The lines of an address that say something, each squeezed to single spaces."""
+    return [" ".join(line.split()) for line in texts(value, {})] or None
+
+
 def _latest(blocks: Any) -> list[dict[str, Any]]:
     block = max(blocks, key=lambda block: str(block["GeneraliteRessourcesMensuelles"]["MOISRESS"]))
     return [
@@ -265,7 +276,23 @@ BUILT_IN: Final[Mapping[str, Transform]] = MappingProxyType(
         function.__name__: function
         for function in (
             *(text, as_is, calendar_date, month, first_of_month, instant, birth_date, birth_date_parts),
-            *(birth_date_typed, boolean, integer, money, code, codes, sex, texts, joined, nir, matricule_caf, latest_resources, protected_resources),
+            *(
+                birth_date_typed,
+                boolean,
+                integer,
+                decimal,
+                money,
+                address_lines,
+                code,
+                codes,
+                sex,
+                texts,
+                joined,
+                nir,
+                matricule_caf,
+                latest_resources,
+                protected_resources,
+            ),
             *(phone, postal_code, civil_key),
         )
     }

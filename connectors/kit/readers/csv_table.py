@@ -53,9 +53,8 @@ class CsvReader:
                 if columns is None:
                     return
                 continue
-            if number == 1:
-                if raw.startswith(_BOM):
-                    raw, encodings = raw.removeprefix(_BOM), ["utf-8"]
+            if number == 1 and raw.startswith(_BOM):
+                raw, encodings = raw.removeprefix(_BOM), ["utf-8"]
             text = self._decode(raw, encodings)
             if text is not None and not text.strip():
                 continue
@@ -83,8 +82,10 @@ class CsvReader:
         """Name what is wrong with the header, never by quoting it: a file without one begins with a person."""
         names = [cell.strip() for cell in cells]
         known = {*self._required, *self._optional}
-        if len(names) == 1 and not known & set(names):
-            return [Quarantined("line 1", "", Reason.WRONG_DELIMITER)]
+        if not known & set(names):
+            if len(names) == 1:
+                return [Quarantined("line 1", "", Reason.WRONG_DELIMITER)]
+            return [Quarantined("line 1", "", Reason.MISSING_COLUMN, "en-tête")]
         unknown = [f"column {place}" for place, name in enumerate(names, 1) if name not in known]
         twice = sorted({name for name in names if name in known and names.count(name) > 1})
         return [

@@ -138,7 +138,7 @@ class _TextLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             _refuse("alias")
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -151,5 +151,3 @@ class _TextLoader(yaml.SafeLoader):
 
 def _refuse(what: str) -> NoReturn:
     raise MaillonError(ErrorKind.MALFORMED, what)
-
-

@@ -124,9 +124,7 @@ def _forget(element: Any) -> None:
 
 
 def _cause(error: etree.XMLSyntaxError) -> Reason:
-    kinds = etree.ErrorTypes
-    if error.code in {kinds.ERR_INVALID_ENCODING, kinds.ERR_UNSUPPORTED_ENCODING, kinds.ERR_INVALID_CHAR}:
+    kinds, code = etree.ErrorTypes, getattr(error, "code", None)  # the published stubs leave ``code`` out
+    if code in {kinds.ERR_INVALID_ENCODING, kinds.ERR_UNSUPPORTED_ENCODING, kinds.ERR_INVALID_CHAR}:
         return Reason.ENCODING
-    if error.code in {kinds.ERR_TAG_NOT_FINISHED, kinds.ERR_DOCUMENT_END, kinds.ERR_DOCUMENT_EMPTY}:
-        return Reason.TRUNCATED
-    return Reason.MALFORMED
+    return Reason.TRUNCATED if code in {kinds.ERR_TAG_NOT_FINISHED, kinds.ERR_DOCUMENT_END} else Reason.MALFORMED
