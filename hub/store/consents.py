@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -76,5 +75,4 @@ class ConsentRegister:
     def _read(self, *where: object) -> list[StoredEvent]:
         columns = [consent_event.c[name] for name in StoredEvent.__slots__]
         query = select(*columns).where(*where).order_by(consent_event.c.seq)  # type: ignore[arg-type]
-        rows: Iterable[tuple[object, ...]] = self._connection.execute(query).tuples()
-        return [StoredEvent(*row) for row in rows]  # type: ignore[arg-type]
+        return [StoredEvent(*row) for row in self._connection.execute(query)]

@@ -90,7 +90,7 @@ class Index:
                 token.c.person_id == person_id, token.c.record_id == record_id
             )
         )
-        return frozenset(IndexedToken(*row) for row in rows.tuples())
+        return frozenset(IndexedToken(*row) for row in rows)
 
     def records_of(self, person_id: PersonId, *, but: str) -> list[IndexedRecord]:
         """Return a person's records without the one whose id is ``but``."""
