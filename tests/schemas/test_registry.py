@@ -141,7 +141,8 @@ def test_search_as_the_usager_or_about_a_person_needs_what_it_needs() -> None:
     search.check({"view": "partenaire"})
     search.check({"view": "usager", "ref": ref})
     search.check({"view": "dpo"})
-    search.check({"view": "dpo", "ref": ref, "complaint": "2026-014"})
+    search.check({"view": "dpo", "ref": ref, "partner": "departement", "complaint": "2026-014"})
+    refuse("access_log_search", {"view": "dpo", "ref": ref, "complaint": "2026-014"})
     refuse("access_log_search", {"view": "usager"})
     refuse("access_log_search", {"view": "dpo", "ref": ref})
 
