@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import traceback
 
 import click
 
-from connectors.kit.runtime.errors import MaillonError
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.cli.output import fail
 
 _COMMANDS = {
@@ -58,3 +60,10 @@ def main() -> None:
         cli()
     except MaillonError as error:
         fail(error, as_json="--json" in sys.argv)
+    except Exception as error:
+        if os.environ.get("MAILLON_TRACEBACK"):
+            raise
+        # Only where it happened: an unforeseen exception's text may hold what the command was working on.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{type(error).__name__} in {frame.name}, line {frame.lineno} of {os.path.basename(frame.filename)}"
+        fail(MaillonError(ErrorKind.INTERNAL, f"{place}; MAILLON_TRACEBACK=1 shows more"), as_json="--json" in sys.argv)

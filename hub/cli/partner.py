@@ -6,11 +6,14 @@ from pathlib import Path
 
 import click
 
+from connectors.kit.runtime import keys, strict_json
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.trust import Directory, fingerprint
+from hub.cli.homes import hub_client
 from hub.cli.output import json_option, print_answer, table
 from hub.cli.root import RootFolder, read_identity
+from hub.home import HubHome
 
 _ROOT = click.option(
     "--root", "root", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Root folder."
@@ -60,10 +63,11 @@ def list_partners(directory: Path, root_key: Path, as_json: bool) -> None:
     \b
     Example:  maillon partner list --directory directory.jws --root-key root.pub.jwk
     """
-    import json
-
     checked = Directory.verify(
-        directory.read_text().strip(), json.loads(root_key.read_text()), SystemClock().now(), minimum_version=1
+        directory.read_text().strip(),
+        keys.public_jwk(strict_json.loads(root_key.read_bytes()), "Ed25519"),
+        SystemClock().now(),
+        minimum_version=1,
     )
     rows = [(p.slug, p.status, p.kind, p.operator, str(len(p.supplies)), p.name) for p in checked.partners()]
     print_answer(
@@ -71,6 +75,26 @@ def list_partners(directory: Path, root_key: Path, as_json: bool) -> None:
         as_json,
         f"Directory version {checked.version}, valid until {checked.valid_until:%Y-%m-%d}",
         *table(("slug", "status", "kind", "operator", "fields", "name"), rows),
+    )
+
+
+@partner.command("install")
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--home", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="A hub's.")
+@click.option("--root-key", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def install(directory: Path, home: Path, root_key: Path, as_json: bool) -> None:
+    """Give a hub a new DIRECTORY, after checking it against the root pinned the first time. Edges fetch it there.
+
+    \b
+    Example:  maillon partner install directory.jws --home /srv/maillon/hub --root-key root.pub.jwk
+    """
+    key = keys.public_jwk(strict_json.loads(root_key.read_bytes()), "Ed25519")
+    installed = HubHome(home).install_directory(directory.read_text("utf-8").strip(), key, SystemClock())
+    print_answer(
+        {"version": installed.version, "partners": [p.slug for p in installed.partners()]},
+        as_json,
+        f"Directory version {installed.version} is in place: {len(installed.partners())} partners.",
     )
 
 
@@ -87,8 +111,6 @@ def suspend(slug: str, root: Path | None, home: Path | None, reason: str, resume
     \b
     Example:  maillon partner suspend caf --home /srv/maillon/hub --reason "key lost"
     """
-    from hub.cli.homes import hub_client
-
     if (root is None) == (home is None):
         raise click.UsageError("one of --root and --home")
     if root is not None:
