@@ -7,7 +7,7 @@ surrogates and numbers that no other reader holds exactly. Everything that comes
 from __future__ import annotations
 
 import json
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
@@ -16,6 +16,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
 _I_JSON_MAX = 2**53 - 1
+_CONTAINERS = (dict, list)
 
 
 class _RefusedError(ValueError):
@@ -56,11 +57,13 @@ def loads_object(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: in
 
 
 def _deeper_than(value: object, allowed: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    if allowed == 0:
-        return True
-    return any(_deeper_than(child, allowed - 1) for child in (value.values() if isinstance(value, dict) else value))
+    # Level by level, containers only: as fast as the parser, where a call per value took three times as long.
+    level: list[Any] = [value] if isinstance(value, _CONTAINERS) else []
+    while level and allowed:
+        below = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for children in below for child in children if isinstance(child, _CONTAINERS)]
+        allowed -= 1
+    return bool(level)
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
