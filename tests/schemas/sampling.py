@@ -88,15 +88,19 @@ def places(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from places(child, (*path, key))
 
 
+def at(value: Any, path: Path) -> Any:
+    """Return what stands at ``path``."""
+    for key in path:
+        value = value[key]
+    return value
+
+
 def put(value: Any, path: Path, new: Any) -> Any:
     """Return a copy of ``value`` with ``new`` at ``path``."""
     if not path:
         return new
     changed = copy.deepcopy(value)
-    inner = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = new
+    at(changed, path[:-1])[path[-1]] = new
     return changed
 
 

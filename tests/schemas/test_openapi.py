@@ -201,6 +201,8 @@ def test_what_is_served_refers_to_nothing_outside_itself() -> None:
         assert reference.startswith("#/"), reference
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
+    # An ``$id`` would make its schema a resource of its own, and ``#`` mean another place to a tool that heeds it.
+    assert not [path for path, _ in places(SERVED["components"]) if path and path[-1] == "$id"]
     assert SERVED["paths"].keys() == DOCUMENT["paths"].keys()
 
 

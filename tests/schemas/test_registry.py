@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from schemas import registry
-from tests.schemas.sampling import Path, examples, places, put
+from tests.schemas.sampling import Path, at, examples, places, put
 
 EXAMPLES = examples()
 CALM = {name: EXAMPLES[name] for name in EXAMPLES if name not in ("dossier", "fragment_envelope")}
@@ -34,12 +34,17 @@ SECRETS = st.text(st.characters(exclude_categories=("Cs",)), min_size=6, max_siz
 
 
 @settings(max_examples=300, deadline=None)
-@given(place=st.sampled_from(PLACES), secret=SECRETS, shape=st.sampled_from(["value", "member", "list", "key"]))
+@given(place=st.sampled_from(PLACES), secret=SECRETS, shape=st.sampled_from(["value", "more", "member", "list", "key"]))
 def test_no_error_repeats_a_value_or_an_unknown_name(place: tuple[str, Path], secret: str, shape: str) -> None:
     name, path = place
-    planted: Any = {"value": secret, "member": {secret: 1}, "list": [secret], "key": {secret: {secret: [secret]}}}[
-        shape
-    ]
+    before = at(CALM[name], path)
+    planted: Any = {
+        "value": secret,
+        "more": {**before, secret: 1} if isinstance(before, dict) else secret,
+        "member": {secret: 1},
+        "list": [secret],
+        "key": {secret: {secret: [secret]}},
+    }[shape]
     error = None
     try:
         registry.validator(name).check(put(CALM[name], path, planted))
