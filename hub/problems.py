@@ -14,8 +14,8 @@ from typing import Any, Final
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 MEDIA_TYPE: Final = "application/problem+json"
-TYPE_BASE: Final = "https://maillon.example/problems/"
-"""A name, not a place: the page of each kind stands in ``docs/problems/``."""
+TYPE_BASE: Final = "/problems/"
+"""A reference relative to the hub; the page of each kind stands in ``docs/problems/``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ def create(hub: Hub) -> Flask:
 
 def _public(hub: Hub) -> Blueprint:
     routes = Blueprint("public", __name__)
+    try:
+        version = {"version": metadata.version("maillon")}
+    except metadata.PackageNotFoundError:  # run from a source tree
+        version = {}
     description = resources.files("schemas").joinpath("openapi.yaml").read_bytes()
 
     @routes.get("/health")
@@ -45,15 +49,8 @@ def _public(hub: Hub) -> Blueprint:
         own = urlsplit(hub.settings.url).hostname
         hosts = {urlsplit(partner.endpoint).hostname for partner in directory.partners() if partner.slug != HUB}
         co_hosted = bool(hub.settings.co_hosted) or any(host and (host == own or is_loopback(host)) for host in hosts)
-        return answer(
-            {
-                "status": "ok",
-                "co_hosted": co_hosted,
-                "slug": HUB,
-                "operator": directory.partner(HUB).operator,
-                "version": metadata.version("maillon"),
-            }
-        )
+        known = {"status": "ok", "co_hosted": co_hosted, "slug": HUB, "operator": directory.partner(HUB).operator}
+        return answer(known | version)
 
     @routes.get("/v1/openapi.yaml")
     def openapi() -> Response:
