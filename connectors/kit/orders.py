@@ -165,8 +165,6 @@ def _order(token: str, source: Source, at: datetime) -> Json:
     except MaillonError as error:
         raise OrderRefused(_FROM_HUB.get(error.kind, Reason.SIGNATURE)) from None
     _check_schema("order", order)
-    if order["source"] != source.slug:
-        raise OrderRefused(Reason.WRONG_SOURCE)
     return order
 
 

@@ -48,6 +48,12 @@ class Pull:
     def forged(self, **changes: Any) -> str:
         return self.world.forge(self.payload | changes)
 
+    def answering(self, order: str) -> str:
+        """A fragment by which caf, in league with the hub, answers whatever ``order`` says."""
+        digest = seal.jws_digest(order)
+        order_id = seal.peek(order, Typ.ORDER)["order_id"]
+        return self.forged(order_id=order_id, order_digest=digest, subject_proofs=subject_proofs(LEA, digest))
+
     def with_statements(self, statements: Any) -> str:
         return self.forged(fragment={"v": 1, "statements": statements})
 
@@ -175,16 +181,25 @@ def test_a_fragment_bound_to_something_else(pull: Pull, member: str) -> None:
     assert finding(pull.assemble(pull.forged(**{member: "x"}))) is Finding.WRONG_ORDER
 
 
+def test_a_fragment_answering_another_order_of_the_hub(pull: Pull, world: World) -> None:
+    """The forge of the next test, shown to make fragments that pass when the order is right."""
+    again = world.order(pull.sent)
+    assert pull.assemble(pull.answering(again), order=again).reports == ()
+
+
 def test_an_order_that_is_not_the_hubs_or_not_about_us(pull: Pull, world: World) -> None:
+    """Even when caf answers it: hub and source together cannot pass one pull off as another."""
     payload = world.order_payload(pull.sent.jws, [])
+    expired = OperationalKeys.mint(world.identities["hub"], "hub", AT - timedelta(minutes=31))
     for order in (
         world.keys["cpam"].sign(payload, Typ.ORDER),
+        expired.sign(payload, Typ.ORDER),
         world.order(pull.sent, source="cpam"),
         world.order(pull.sent, recipient="cpam"),
         world.order(world.request()),
         world.order(pull.sent, extra=1),
     ):
-        assert finding(pull.assemble(order=order)) is Finding.WRONG_ORDER
+        assert finding(pull.assemble(pull.answering(order), order=order)) is Finding.WRONG_ORDER
 
 
 def test_the_same_source_twice_counts_once(pull: Pull, world: World) -> None:

@@ -105,6 +105,7 @@ def test_no_altered_order_is_answered(world: World, data: st.DataObject) -> None
 def test_the_hubs_certificate_ends(world: World) -> None:
     """A fresh order under an operational key of more than 30 minutes ago."""
     later = AT + timedelta(minutes=31)
+    world.keys["departement"] = OperationalKeys.mint(world.identities["departement"], "departement", later)
     payload = world.order_payload(world.request(at=later).jws, [world.consent().jws], later)
     assert refused(world, world.keys["hub"].sign(payload, Typ.ORDER), later) is Reason.CERTIFICATE
 
@@ -274,6 +275,24 @@ def test_an_agreement_of_a_partner_that_may_not_collect(world: World) -> None:
         payload | {"at": "2026-01-15T09:00:00Z"}, Typ.CONSENT
     )
     assert refused(world, world.order(authorities=[token])) is Reason.AUTHORITY_SIGNATURE
+
+
+def test_an_agreement_of_a_collector_suspended_since(world: World) -> None:
+    """Whoever lost the consortium's trust gives no authority any more, not even by what it signed before."""
+    payload = dict(world.consent().payload) | {"collector": "cpam"}
+    del payload["certificate"]
+    then = AT - timedelta(days=3)
+    token = OperationalKeys.mint(world.identities["cpam"], "cpam", then).sign(payload, Typ.CONSENT)
+    collects = world.sign_directory(2, cpam={"can_collect": True})
+    assert answer_order(world.order(authorities=[token]), world.source(directory=collects), AT)
+    suspended = world.sign_directory(3, cpam={"can_collect": True, "status": "suspended"})
+    source = world.source(directory=suspended)
+    assert refused(world, world.order(authorities=[token]), source=source) is Reason.AUTHORITY_SIGNATURE
+
+
+def test_a_source_that_is_itself_suspended_answers_nothing(world: World) -> None:
+    suspended = world.sign_directory(2, caf={"status": "suspended"})
+    assert refused(world, world.order(), source=world.source(directory=suspended)) is Reason.DIRECTORY
 
 
 def test_an_agreement_dated_after_its_certificate_ended(world: World) -> None:

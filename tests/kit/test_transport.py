@@ -95,6 +95,19 @@ def test_every_failure_is_a_typed_absence(
     assert "127.0.0.1" not in str(error), "an error text never quotes the URL"
 
 
+def test_a_redirect_is_not_followed() -> None:
+    reached: list[bool] = []
+
+    def elsewhere(connection: socket.socket) -> None:
+        reached.append(True)
+        says("200 OK", b"{}", "Content-Type: application/json")(connection)
+
+    with server(elsewhere) as target:
+        error = fails(says("307 Moved", b"", f"Location: {target}"))
+    assert error.kind is ErrorKind.UNAVAILABLE
+    assert not reached
+
+
 def drip(head: bytes) -> Callable[[socket.socket], None]:
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
