@@ -23,6 +23,7 @@ NEXT = {
 }
 """What may happen next, by what a record now is."""
 
+KINDS = {"hub", "departement", "commune", "caisse", "etat", "sante", "bailleur", "association"}
 DECIDING = {"tutelle", "habilitation_familiale", "mandat_protection_future", "autorite_parentale", "jugement"}
 
 
@@ -103,6 +104,8 @@ class Law:
         """Return (regime, opposable) of the field, or None when the purpose does not cover it."""
         table = self.purposes.get(purpose)
         if table is None or not any_selects(table.get("plafond", []), path, self.fields[path]):
+            return None
+        if source_kind not in KINDS or recipient_kind not in KINDS:
             return None
         by_name, by_kind = [], []
         for row in table["regles"]:
