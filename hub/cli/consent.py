@@ -291,6 +291,8 @@ def narrow(
             sources=tuple(record["sources"]),
             recipients=tuple((row["partner"], tuple(row["roles"])) for row in record["recipients"]),
             end=None if record["valid_to"] is None else datetime.fromisoformat(record["valid_to"]),
+            retention=RETENTION,
+            withdrawal_method=WITHDRAWAL,
             follows=follows(record),
         )
     _print(desk.send(template), as_json)
