@@ -56,7 +56,14 @@ def check_partner(partner: PartnerFolder) -> list[Finding]:
         _hostile_is_set_aside,
         _entries_quote_nothing,
     )
-    return [finding for check in checks for finding in check(partner)]
+    return [finding for check in checks for finding in _tried(check, partner)]
+
+
+def _tried(check: Callable[[PartnerFolder], Iterator[Finding]], partner: PartnerFolder) -> list[Finding]:
+    try:
+        return list(check(partner))
+    except Exception as error:  # a plugin may raise anything: that too is a breach, and the other checks go on
+        return [Finding(check.__name__.strip("_").replace("_", " "), partner.slug, f"raises {type(error).__name__}")]
 
 
 def check_folder(path: Path) -> list[Finding]:

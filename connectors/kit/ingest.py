@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from connectors.kit.birthplace import birthplace_in_nir
+from connectors.kit.birthplace import with_birthplace
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.mapping import SubjectFragment
@@ -182,9 +182,7 @@ def _ready(
         # Décret 2019-341: no token is ever made of a NIR this partner may not use.
         traits.pop("nir", None)
     try:
-        identity = parse_identity(traits, at.date())
-        if place := birthplace_in_nir(identity):
-            identity = parse_identity(traits | place, at.date())
+        identity = with_birthplace(parse_identity(traits, at.date()))
         tokens = tokens_of(identity, tokeniser)
     except IdentityRefused as refusal:
         return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
