@@ -32,7 +32,7 @@ STORE_KEY_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeSettings:
-    """Everything ``edge.toml`` may say (docs/settings.md). Relative paths are relative to the home."""
+    """Everything ``edge.toml`` may say (docs/edge.md). Relative paths are relative to the home."""
 
     slug: str
     hub_url: str

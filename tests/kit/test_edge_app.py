@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -462,6 +463,24 @@ def test_a_setting_that_cannot_work_is_named(consortium: Consortium, line: str, 
         home.settings()
     assert caught.value.kind in (ErrorKind.CONFIGURATION, ErrorKind.TLS_REQUIRED)
     assert named in caught.value.detail
+
+
+def test_the_page_lists_every_setting_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "edge.md").read_text("utf-8")
+    table = page.split("## Settings")[1].split("## ")[0]
+    rows = dict(re.findall(r"^\| (`.+?`) \| (.+?) \|", table, re.MULTILINE))
+    listed = {name: cell for names, cell in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    assert list(listed) == [field.name for field in fields(EdgeSettings)]
+    for field in fields(EdgeSettings):
+        if field.default not in (MISSING, ""):
+            assert f"`{str(field.default).lower()}`" in listed[field.name], field.name
+
+
+def test_the_page_lists_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "edge.md").read_text("utf-8")
+    table = page.split("| Finding |")[1]
+    named = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+    assert {code for cell in named for code in re.findall(r"`([\w-]+)`", cell)} == {each.value for each in Finding}
 
 
 def test_an_edge_that_has_not_joined_says_so(tmp_path: Path) -> None:
