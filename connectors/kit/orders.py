@@ -26,6 +26,9 @@ from consent.policy import Policy
 from consent.records import ConsentEvent, RecordError, parse_event
 from schemas.registry import SchemaViolation, validator
 
+ORDERS_PER_REQUEST: Final = 2
+"""The hub's second gate may discard a fragment and order once more, narrower (DESIGN §7)."""
+
 Json = dict[str, Any]
 
 
@@ -218,10 +221,11 @@ def _subject(order: Json, request: _Request, events: Sequence[Json], source: Sou
 def _remember(order: Json, request: _Request, source: Source, at: datetime) -> None:
     """Make the order's id, the request's nonce and the answer durable, before anything leaves."""
     seen: Reason | None = None
+    nonce, ends = request.payload["nonce"], from_epoch(request.payload["exp"])
     with source.store.batch():
         if not source.store.remember_order(order["order_id"], from_epoch(order["exp"])):
             seen = Reason.REPLAYED
-        elif not source.store.remember_nonce(request.payload["nonce"], from_epoch(request.payload["exp"])):
+        elif not any(source.store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
             seen = Reason.REQUEST_REPLAYED
         else:
             source.store.served(order["order_id"], order["commitment"], at)

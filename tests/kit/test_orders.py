@@ -198,9 +198,11 @@ def test_a_request_lives_sixty_seconds_and_not_one_more(world: World) -> None:
     assert refused(world, world.order(request=longer)) is Reason.REQUEST_EXPIRED
 
 
-def test_a_request_serves_one_order_only(world: World) -> None:
+def test_a_request_serves_one_order_and_one_more(world: World) -> None:
+    """The second is the hub's: its last gate discarded the first fragment and orders once more."""
     sent = world.request()
     answer_order(world.order(sent), world.source(), AT)
+    answer_order(world.order(sent, fields=[START]), world.source(), AT)
     assert refused(world, world.order(sent)) is Reason.REQUEST_REPLAYED
 
 
