@@ -33,7 +33,7 @@ class PartialDate:
 
     @property
     def value(self) -> str:
-        """The known parts: ``1987-03-14``, ``1987-03``, ``1987`` or ``""``."""
+        """The known parts: ``1901-02-03``, ``1901-02``, ``1901`` or ``""``."""
         return f"{self.year:04}-{self.month:02}-{self.day:02}"[
             : {"jour": 10, "mois": 7, "annee": 4}.get(self.precision, 0)
         ]

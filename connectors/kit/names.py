@@ -1,7 +1,7 @@
 """Names as the index compares them (DOMAIN §5): upper case, no accent, œ→OE, punctuation to a space, squeezed.
 
 Two spellings of one name must meet, two names must not: so surnames are compared *glued* (``DU PONT`` = ``DUPONT``,
-``LE GOFF-DUVAL`` = ``LEGOFF DUVAL``), and a first given name whose extent the source does not tell gives two forms.
+``LA TOUR-BLANC`` = ``LATOUR BLANC``), and a first given name whose extent the source does not tell gives two forms.
 """
 
 from __future__ import annotations

@@ -7,39 +7,47 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+SHORTEST = 6
 _BLOCK = 1 << 24
+_OVERLAP = 512
+_SEPARATORS = re.compile(r"[\s'’-]+")
+_TEXT = re.compile(rb"[\x20-\x7e\x80-\xff]{6,}")
+_WIDE_TEXT = re.compile(rb"(?:[\x20-\x7e\xa0-\xff]\x00){6,}")
 
 
-def spellings(value: str) -> set[bytes]:
-    """Return the byte forms under which ``value`` could stand: case, accents, separators, UTF-8 and UTF-16."""
+def spellings(value: str) -> set[str]:
+    """Return the forms under which ``value`` could stand: as it is, upper case, without accents, glued or spaced."""
     plain = "".join(c for c in unicodedata.normalize("NFD", value) if not unicodedata.combining(c))
-    forms = {value, value.upper(), plain, plain.upper(), re.sub(r"[\s'’-]+", " ", plain).upper()}
-    glued = re.sub(r"[\s'’-]+", "", plain).upper()
-    if len(glued) >= 6:
-        forms.add(glued)
-    return {form.encode(encoding) for form in forms for encoding in ("utf-8", "utf-16-le")} | {
-        value.encode("cp1252", "ignore"),
-        value.encode("unicode_escape"),
-    }
+    forms = {value, value.upper(), plain, plain.upper(), _SEPARATORS.sub(" ", plain).upper()}
+    glued = _SEPARATORS.sub("", plain).upper()
+    return forms | ({glued} if len(glued) >= SHORTEST else set())
 
 
 class Needles:
-    """The values to look for. Those shorter than ``shortest`` characters would match by chance and are left out."""
+    """The values to look for. Those shorter than :data:`SHORTEST` characters would match by chance and are left out."""
 
-    def __init__(self, values: Iterable[str], shortest: int = 6) -> None:
-        self.values: Sequence[str] = sorted({value for value in values if len(value.strip()) >= shortest})
-        self._forms = [(number, form) for number, value in enumerate(self.values) for form in sorted(spellings(value))]
-        self._overlap = max((len(form) for _, form in self._forms), default=1)
+    def __init__(self, values: Iterable[str]) -> None:
+        self.values: Sequence[str] = sorted({value for value in values if len(value.strip()) >= SHORTEST})
+        forms = [(number, form) for number, value in enumerate(self.values) for form in sorted(spellings(value))]
+        self._forms = sorted(
+            {(number, text) for number, form in forms for text in (form.encode(), form.encode("latin-1", "ignore"))}
+        )
 
     def in_bytes(self, blocks: Iterable[bytes]) -> set[int]:
-        """Return the numbers of the values found in a sequence of contiguous ``blocks``."""
-        found: set[int] = set()
+        """Return the numbers of the values found in a sequence of contiguous ``blocks``, in UTF-8, Latin-1 or UTF-16.
+
+        Python keeps text in memory as Latin-1, UTF-16 or wider: a scan for UTF-8 alone would be blind to accents.
+        """
+        texts: set[bytes] = set()
         tail = b""
         for block in blocks:
             window = tail + block
-            found |= {number for number, form in self._forms if number not in found and form in window}
-            tail = window[-self._overlap :]
-        return found
+            # Looking only at runs of text, each once, makes a gigabyte of heap a few megabytes.
+            texts.update(_TEXT.findall(window))
+            texts.update(run[::2] for run in _WIDE_TEXT.findall(window))
+            tail = window[-_OVERLAP:]
+        haystack = b"\0".join(texts)
+        return {number for number, form in self._forms if form in haystack}
 
     def in_files(self, root: Path) -> dict[str, set[int]]:
         """Return, for each file under ``root`` that holds one, the numbers of the values found."""
@@ -53,10 +61,8 @@ class Needles:
 
     def in_memory(self, pid: int) -> set[int]:
         """Return the numbers of the values found in the writable memory of process ``pid`` (Linux ``/proc``)."""
-        found: set[int] = set()
-        for region in _writable_regions(pid):
-            found |= self.in_bytes(_read_memory(pid, *region))
-        return found
+        regions = (block for region in _writable_regions(pid) for block in (*_read_memory(pid, *region), b"\0"))
+        return self.in_bytes(regions)
 
 
 def _writable_regions(pid: int) -> Iterator[tuple[int, int]]:

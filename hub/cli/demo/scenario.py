@@ -62,9 +62,14 @@ def build(base: Path, report: Report) -> Deployment:
     return deployment
 
 
-def play(deployment: Deployment, report: Report) -> None:
-    """Play the whole story on a deployment that :func:`build` made and that runs."""
-    _Story(deployment, report).play()
+def play(deployment: Deployment, report: Report) -> set[str]:
+    """Play the whole story on a deployment that :func:`build` made and that runs; return every value it showed."""
+    return _Story(deployment, report).play()
+
+
+def needles(seen: set[str]) -> Needles:
+    """Return what must not be found at the hub: values ``seen`` in dossiers, and all that the demo's files hold."""
+    return Needles((seen | _held_by_the_edges()) - _vocabulary())
 
 
 @dataclass
@@ -72,7 +77,7 @@ class _Story:
     deployment: Deployment
     report: Report
 
-    def play(self) -> None:
+    def play(self) -> set[str]:
         seen: set[str] = set()
         record = self._agreement(seen)
         self._other_readers(seen)
@@ -81,6 +86,7 @@ class _Story:
         self._withdrawal(record)
         self._who_saw_what()
         self._nothing_at_the_hub(seen)
+        return seen
 
     def _agreement(self, seen: set[str]) -> str:
         report, maelle = self.report, SHIPPED.maelle
@@ -213,12 +219,11 @@ class _Story:
         with self.report.step(
             "Le hub ne sait rien de ce que disent les dossiers", "no value, no trait in the hub's files"
         ):
-            needles = Needles((seen | _held_by_the_edges()) - _vocabulary())
-            at_hub = needles.in_files(self.deployment.home(HUB))
-            logs = needles.in_files(self.deployment.base / "logs")
+            wanted = needles(seen)
+            at_hub = wanted.in_files(self.deployment.home(HUB))
+            logs = wanted.in_files(self.deployment.base / "logs")
             self.report.check(
-                len(needles.values) > 50,
-                f"{len(needles.values)} valeurs et traits recherchés, sous toutes leurs formes",
+                len(wanted.values) > 50, f"{len(wanted.values)} valeurs et traits recherchés, sous toutes leurs formes"
             )
             self.report.check(not at_hub, "aucun dans la base du hub, son journal d'écriture, ses clés")
             self.report.check(not logs, "aucun dans les journaux des cinq programmes")
