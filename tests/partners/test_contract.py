@@ -220,7 +220,8 @@ def test_the_contract_notices_a_foreign_value(tmp_path: Path) -> None:
     """Give the household's resources of the first person to everyone: the members' check must turn red."""
     folder = tmp_path / "caf"
     shutil.copytree(bundled_directory() / "caf", folder)
-    change(folder, "mapping.toml", '{ from = "it.Ressources.RessourcesMensuelles", with = "latest_resources"',
-           '{ from = "record.InfosFoyerRSA.Personne[0].Ressources.RessourcesMensuelles", with = "latest_resources"')  # fmt: skip
+    own, everyone = "it.Ressources", "record.InfosFoyerRSA.Personne[0].Ressources"
+    rule = '{ from = "%s.RessourcesMensuelles", with = "latest_resources"'
+    change(folder, "mapping.toml", rule % own, rule % everyone)
     findings = [finding for finding in check_folder(folder) if finding.check == "nothing foreign"]
     assert {finding.problem.partition(": ")[2] for finding in findings} == {"ressources.ressources_mensuelles"}

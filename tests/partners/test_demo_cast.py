@@ -43,6 +43,10 @@ def record(tokens: TokenSet) -> IndexRecord:
     return IndexRecord({kind: frozenset(tokens.of(kind)) for kind in kinds}, tokens.flags)
 
 
+def meet(one: IndexRecord, other: IndexRecord) -> bool:
+    return any(not one.tokens.get(k, frozenset()).isdisjoint(other.tokens.get(k, ())) for k in LOOKUP_KINDS)
+
+
 def register(held: Held, order: tuple[str, ...]) -> tuple[dict[str, set[str]], list[tuple[str, list[str]]]]:
     """A hub without its storage: return persons as sets of ``slug:local id``, and the reviews asked for."""
     persons: dict[str, list[tuple[str, IndexRecord]]] = {}
@@ -53,8 +57,8 @@ def register(held: Held, order: tuple[str, ...]) -> tuple[dict[str, set[str]], l
             near = [
                 Candidate(person, tuple(r for _, r in records))
                 for person, records in persons.items()
-                if any(not new.tokens.get(k, frozenset()).isdisjoint(r.tokens.get(k, ())) for _, r in records for k in LOOKUP_KINDS)
-            ]  # fmt: skip
+                if any(meet(new, known) for _, known in records)
+            ]
             answer = match(new, near)
             if isinstance(answer, Link):
                 persons[answer.person].append((name, new))

@@ -1,0 +1,398 @@
+"""Readers: what is good comes out as it stands, what is bad is named with its place, memory stays bounded."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.readers import BUILT_IN
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+
+XML = {
+    "record": "Foyer",
+    "header": "Flux",
+    "trailer": "Fin",
+    "count": "NB",
+    "lists": ["Personne"],
+    "max_record": 200_000,
+}
+CSV = {"columns": ["id", "nom"], "optional": ["note"]}
+
+
+def read(
+    name: str, data: bytes | io.RawIOBase, options: Mapping[str, Any] | None = None
+) -> list[RawRecord | Quarantined]:
+    stream: Any = io.BytesIO(data) if isinstance(data, bytes) else io.BufferedReader(data)
+    return list(BUILT_IN[name](options or {}).read(stream))
+
+
+def reasons(found: list[RawRecord | Quarantined]) -> list[tuple[str, Reason]]:
+    return [(item.position, item.reason) for item in found if isinstance(item, Quarantined)]
+
+
+def records(found: list[RawRecord | Quarantined]) -> list[dict[str, Any]]:
+    return [item.data for item in found if isinstance(item, RawRecord)]
+
+
+class Endless(io.RawIOBase):
+    """``head``, then ``size`` bytes of ``filler``, then ``tail``: a huge file that is never in memory."""
+
+    def __init__(self, head: bytes, filler: bytes, size: int, tail: bytes = b"") -> None:
+        self.head, self.filler, self.left, self.tail = head, filler, size, tail
+        self.given, self.size = 0, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.head:
+            chunk, self.head = self.head[: len(buffer)], self.head[len(buffer) :]
+        elif self.left > 0:
+            start = (self.size - self.left) % len(self.filler)
+            endless = self.filler * (len(buffer) // len(self.filler) + 2)
+            chunk = endless[start : start + min(len(buffer), self.left)]
+            self.left -= len(chunk)
+        else:
+            chunk, self.tail = self.tail[: len(buffer)], self.tail[len(buffer) :]
+        buffer[: len(chunk)] = chunk
+        self.given += len(chunk)
+        return len(chunk)
+
+
+def peak(
+    name: str, stream: Endless, options: Mapping[str, Any] | None = None
+) -> tuple[list[RawRecord | Quarantined], int]:
+    tracemalloc.start()
+    try:
+        found = read(name, stream, options)
+        return found, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+TWO_GIGABYTES = 2 * 1024**3
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "filler", "options"),
+    [
+        ("json", b'{"a": "', b"A", {"max_bytes": 100_000}),
+        ("exchange", b'{"params": {"a": "', b"A", {"max_bytes": 100_000}),
+        ("exchange", b'---\nparams:\n  a: "', b"A", {"max_bytes": 100_000}),
+        ("xml", b"<R><Foyer><NOM>", b"A", XML),
+        ("xml", b"<R><Foyer>", b"<a/>", XML),
+        ("xml", b"<R>", b"<!-- A -->", XML),
+    ],
+)
+def test_a_value_of_two_gigabytes_is_not_read(
+    name: str, head: bytes, filler: bytes, options: Mapping[str, Any]
+) -> None:
+    # The line-based reader goes through an oversized line to find the next one: a part of it is test enough.
+    stream = Endless(head, filler, TWO_GIGABYTES // (16 if name == "exchange" else 1))
+    found, memory = peak(name, stream, options)
+    assert [reason for _, reason in reasons(found)] == [Reason.TOO_LARGE]
+    assert memory < 8 * 1024**2
+    if "exchange" not in name:
+        assert stream.given < 4 * 1024**2
+
+
+def test_a_line_of_many_megabytes_is_skipped_and_the_next_one_read() -> None:
+    stream = Endless(b"id;nom\n1;", b"A", 64 * 1024**2, b"\n2;B\n")
+    found, memory = peak("csv", stream, CSV)
+    assert reasons(found) == [("line 2", Reason.TOO_LARGE)]
+    assert records(found) == [{"id": "2", "nom": "B"}]
+    assert memory < 8 * 1024**2
+
+
+# --- json -----------------------------------------------------------------------------------------------------------
+
+
+def test_json_object_and_array() -> None:
+    assert records(read("json", b'\xef\xbb\xbf{"a": 1}')) == [{"a": 1}]
+    found = read("json", b'[{"a": 1}, 2, {"a": 3}]')
+    assert records(found) == [{"a": 1}, {"a": 3}]
+    assert reasons(found) == [("record 2", Reason.SCHEMA)]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{"a": 1', Reason.MALFORMED),
+        (b"", Reason.MALFORMED),
+        (b'{"a": 1, "a": 2}', Reason.DUPLICATE_KEY),
+        (b'{"a": NaN}', Reason.MALFORMED),
+        (b"[" * 100_000, Reason.MALFORMED),
+        ('{"nom": "Éloïse"}'.encode("windows-1252"), Reason.ENCODING),
+        ('{"a": 1}'.encode("utf-16"), Reason.ENCODING),
+    ],
+)
+def test_bad_json_is_named(data: bytes, reason: Reason) -> None:
+    assert [why for _, why in reasons(read("json", data))] == [reason]
+    if not data.startswith(b"["):
+        assert [why for _, why in reasons(read("exchange", data or b"{"))] == [reason]
+
+
+# --- exchange -------------------------------------------------------------------------------------------------------
+
+GOOD = {"params": {"nomNaissance": "TANGUY"}, "status": 200, "payload": {"data": {}}}
+
+
+def test_exchange_notations_agree() -> None:
+    yaml = b"""---
+description: |-
+  ## Un cas
+params:
+  nomNaissance: 'TANGUY'
+status: 200
+payload: |-
+  {"data": {}}
+"""
+    for data in (json.dumps(GOOD).encode(), json.dumps(GOOD, indent=2).encode(), yaml):
+        assert records(read("exchange", data)) == [GOOD]
+    lines = b"\n\n".join([json.dumps(GOOD).encode()] * 3)
+    assert records(read("exchange", lines)) == [GOOD] * 3
+
+
+def test_yaml_loses_no_zero_and_types_nothing() -> None:
+    lines = ["commune: 08480", "octal: 01004", "oui: yes", "jour: 2002-12-05", "rien: null"]
+    data = "\n".join(["params:", *(f"  {line}" for line in lines), "status: 404", "payload: null"]).encode()
+    params = {"commune": "08480", "octal": "01004", "oui": "yes", "jour": "2002-12-05", "rien": None}
+    assert records(read("exchange", data)) == [{"params": params, "status": 404, "payload": None}]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"a: &a [x]\nparams: *a\n", Reason.MALFORMED),
+        (b"params: {a: 1, a: 2}\n", Reason.DUPLICATE_KEY),
+        (b"status: 200\nstatus: 404\n", Reason.DUPLICATE_KEY),
+        (b"params: !!python/object/apply:os.system ['true']\n", Reason.MALFORMED),
+        (b"? [a, b]\n: 1\n", Reason.MALFORMED),
+        (b"a: b\n---\nc: d\n", Reason.MALFORMED),
+        (b"- 1\n- 2\n", Reason.SCHEMA),
+        (b"a: [" * 5000, Reason.MALFORMED),
+        ("params: Éloïse\n".encode("windows-1252"), Reason.ENCODING),
+    ],
+)
+def test_bad_yaml_is_named(data: bytes, reason: Reason) -> None:
+    assert [why for _, why in reasons(read("exchange", data))] == [reason]
+
+
+def test_a_payload_that_is_no_json_matters_only_where_an_answer_is_due() -> None:
+    html = {"params": {}, "payload": "<html>502</html>"}
+    assert reasons(read("exchange", json.dumps(html | {"status": 200}).encode())) == [("line 1", Reason.MALFORMED)]
+    assert records(read("exchange", json.dumps(html | {"status": 502}).encode()))[0]["payload"] is None
+
+
+def test_a_bad_line_costs_one_line() -> None:
+    good = json.dumps(GOOD).encode()
+    data = b"\n".join([good, b'{"params": {"nom": "TAN', b'{"a": 1, "a": 2}', b"\xff\xfe", b"7", good])
+    found = read("exchange", data)
+    assert len(records(found)) == 2
+    assert reasons(found) == [
+        ("line 2", Reason.MALFORMED),
+        ("line 3", Reason.DUPLICATE_KEY),
+        ("line 4", Reason.ENCODING),
+        ("line 5", Reason.SCHEMA),
+    ]
+
+
+# --- xml ------------------------------------------------------------------------------------------------------------
+
+
+def stream(*foyers: str, count: int | None = None, encoding: str = "windows-1252") -> bytes:
+    text = (
+        f'<?xml version="1.0" encoding="{encoding}"?><R><Flux><D>2026-01-01</D></Flux>{"".join(foyers)}'
+        f"<Fin><NB>{len(foyers) if count is None else count:08}</NB></Fin></R>"
+    )
+    return text.encode(encoding)
+
+
+def test_xml_records_with_their_header() -> None:
+    found = read(
+        "xml",
+        stream("<Foyer><Personne><NOM> PÉRON </NOM><VIDE/></Personne><X>1</X></Foyer>", "<Foyer><X>2</X></Foyer>"),
+        XML,
+    )
+    header = {"D": "2026-01-01"}
+    assert records(found) == [
+        {"Flux": header, "Foyer": {"Personne": [{"NOM": "PÉRON"}], "X": "1"}},
+        {"Flux": header, "Foyer": {"X": "2"}},
+    ]
+    assert reasons(found) == []
+
+
+def test_xml_element_twice_where_one_is_due_reaches_the_schema_as_two() -> None:
+    assert records(read("xml", stream("<Foyer><X>1</X><X>2</X></Foyer>"), XML))[0]["Foyer"] == {"X": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (stream("<Foyer/>", count=2), Reason.COUNT_MISMATCH),
+        (stream("<Foyer/>").replace(b"<NB>00000001</NB>", b""), Reason.COUNT_MISMATCH),
+        (stream("<Foyer>"), Reason.MALFORMED),
+        (stream("<Foyer><X>1</X></Foyer>").partition(b"1</X>")[0], Reason.TRUNCATED),
+        (stream("<Foyer>&lt;&nom;</Foyer>"), Reason.MALFORMED),
+        (stream("<Foyer>\x81</Foyer>", encoding="latin-1").replace(b"latin-1", b"windows-1252"), Reason.ENCODING),
+        (stream("<Foyer>é</Foyer>").replace(b"windows-1252", b"utf-8"), Reason.ENCODING),
+        (stream("<Foyer/>").replace(b"windows-1252", b"klingon-9"), Reason.ENCODING),
+        (b"", Reason.MALFORMED),
+        (b"%PDF-1.7", Reason.MALFORMED),
+        (b"<R>" + b"<a>" * 5000, Reason.MALFORMED),
+    ],
+)
+def test_bad_xml_is_named(data: bytes, reason: Reason) -> None:
+    assert [why for _, why in reasons(read("xml", data, XML))] == [reason]
+
+
+def test_what_stands_before_the_break_is_kept() -> None:
+    found = read("xml", stream("<Foyer><X>1</X></Foyer>", "<Foyer><X>2</X></Foyer>", "<Foyer><X>3</Y></Foyer>"), XML)
+    assert [record["Foyer"] for record in records(found)] == [{"X": "1"}, {"X": "2"}]
+    assert len(reasons(found)) == 1
+
+
+@pytest.mark.parametrize(
+    "doctype",
+    [
+        '<!DOCTYPE R [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>',
+        '<!DOCTYPE R [<!ENTITY c SYSTEM "file:///etc/hostname">]>',
+        '<!DOCTYPE R SYSTEM "http://127.0.0.1:9/r.dtd">',
+    ],
+)
+def test_no_dtd_no_entity_no_file_no_network(doctype: str) -> None:
+    data = stream("<Foyer><X>&c;</X></Foyer>").decode("windows-1252").replace("<R>", f"{doctype}<R>", 1)
+    found = read("xml", data.encode("windows-1252"), XML)
+    assert records(found) == []
+    assert len(reasons(found)) == 1
+
+
+def test_a_billion_laughs_costs_nothing() -> None:
+    levels = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 12))
+    data = f'<?xml version="1.0"?><!DOCTYPE R [<!ENTITY l0 "ha">{levels}]><R><Foyer a="&l11;"><X>&l11;</X></Foyer></R>'
+    tracemalloc.start()
+    found = read("xml", data.encode(), XML)
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert records(found) == []
+    assert len(reasons(found)) == 1
+    assert memory < 4 * 1024**2
+
+
+def test_memory_is_flat_over_many_records() -> None:
+    foyer = b"<Foyer><Personne><NOM>PERON</NOM></Personne></Foyer>"
+    sizes = []
+    for count in (2_000, 20_000):
+        source: Any = io.BufferedReader(Endless(b"<R>", foyer, count * len(foyer), b"</R>"))
+        tracemalloc.start()
+        seen = sum(1 for _ in BUILT_IN["xml"]({"record": "Foyer"}).read(source))
+        sizes.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert seen == count
+    assert sizes[1] < sizes[0] * 1.5
+
+
+# --- csv ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "windows-1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_encodings(encoding: str, end: str) -> None:
+    data = end.join(["nom;id", " Éloïse ;1", '"D""Arc; fille";2', "NULL;3", "", "Zoé;4"]).encode(encoding)
+    assert records(read("csv", data, CSV)) == [
+        {"nom": "Éloïse", "id": "1"},
+        {"nom": 'D"Arc; fille', "id": "2"},
+        {"nom": None, "id": "3"},
+        {"nom": "Zoé", "id": "4"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("id,nom", [(Reason.WRONG_DELIMITER, "")]),
+        ("1;TANGUY", [(Reason.MISSING_COLUMN, "en-tête")]),
+        ("id", [(Reason.MISSING_COLUMN, "nom")]),
+        ("id;nom;age", [(Reason.UNKNOWN_COLUMN, "column 3")]),
+        ("id;nom;id", [(Reason.DUPLICATE_COLUMN, "id")]),
+        ("id;TANGUY", [(Reason.MISSING_COLUMN, "nom"), (Reason.UNKNOWN_COLUMN, "column 2")]),
+    ],
+)
+def test_a_wrong_header_is_named_and_no_row_read(header: str, expected: list[tuple[Reason, str]]) -> None:
+    found = read("csv", f"{header}\n1;TANGUY\n".encode(), CSV)
+    assert [(item.reason, item.detail) for item in found if isinstance(item, Quarantined)] == expected
+    assert records(found) == []
+
+
+def test_a_bad_row_costs_one_row() -> None:
+    rows = [b"1;A", b"2", b"3;B;x", b'4;"ouvert', b"5;B\x00C", b"6;\x81", b"7;" + b"A" * 5000, b"8;H"]
+    found = read("csv", b"id;nom\n" + b"\n".join(rows), CSV)
+    assert [record["id"] for record in records(found)] == ["1", "8"]
+    assert reasons(found) == [
+        ("line 3", Reason.COLUMN_SHIFT),
+        ("line 4", Reason.COLUMN_SHIFT),
+        ("line 5", Reason.MALFORMED),
+        ("line 6", Reason.MALFORMED),
+        ("line 7", Reason.ENCODING),
+        ("line 8", Reason.TOO_LARGE),
+    ]
+
+
+def test_an_encoding_once_seen_is_kept() -> None:
+    data = "id;nom\n1;Éloïse\n".encode() + "2;Zoé\n".encode("windows-1252") + "3;Zoé\n".encode()
+    found = read("csv", data, CSV)
+    assert [record["nom"] for record in records(found)] == ["Éloïse", "Zoé"]
+    assert reasons(found) == [("line 3", Reason.ENCODING)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 999), st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=20)),
+        max_size=8,
+    )
+)
+def test_csv_round_trip(rows: list[tuple[int, str]]) -> None:
+    lines = ["id;nom", *(f'{number};"{name.replace(chr(34), chr(34) * 2)}"' for number, name in rows)]
+    found = read("csv", "\n".join(lines).encode(), CSV)
+    said = [None if not name.strip() or name.strip() == "NULL" else name.strip() for _, name in rows]
+    assert [record["nom"] for record in records(found)] == said
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(sorted(BUILT_IN)), st.binary(max_size=400))
+def test_no_reader_raises_whatever_it_reads(name: str, data: bytes) -> None:
+    options = {"xml": XML, "csv": CSV}.get(name, {})
+    for prefix in (b"", b"id;nom\n", b"<R><Foyer>", b'{"params": ', b"---\n"):
+        for item in read(name, prefix + data, options):
+            assert isinstance(item, RawRecord | Quarantined)
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "named"),
+    [
+        ("csv", {}, "columns"),
+        ("csv", {"columns": ["a"], "delimiter": "::"}, "delimiter"),
+        ("csv", {"columns": ["a"], "encodings": ["ebcdic"]}, "encodings"),
+        ("csv", {"columns": "a"}, "columns"),
+        ("xml", {"record": "F", "recordd": "F"}, "recordd"),
+        ("xml", {}, "record"),
+        ("json", {"max_bytes": "many"}, "max_bytes"),
+        ("exchange", {"max_bytes": True}, "max_bytes"),
+    ],
+)
+def test_options_are_checked(name: str, options: Mapping[str, Any], named: str) -> None:
+    with pytest.raises(MaillonError, match=named) as refused:
+        BUILT_IN[name](options)
+    assert refused.value.kind is ErrorKind.CONFIGURATION
