@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from connectors.kit.edge_home import HOME_VARIABLE
 from connectors.kit.orders import OrderRefused, Source, answer_order
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.serving import exit_with_parent
 from connectors.kit.transport import JOSE, JSON, PROBLEM
 
 MAX_ORDER_BYTES: Final = 1024 * 1024
@@ -91,12 +93,24 @@ def create_app(edge: Edge) -> Flask:
 
 
 def from_environment() -> Flask:
-    """Return the application of the home named by ``MAILLON_EDGE_HOME`` and start its housekeeping thread."""
+    """Return the application of the home named by ``MAILLON_EDGE_HOME``, for ``maillon edge run``.
+
+    Starts its housekeeping, logs JSON lines on standard output, and ends with the process that started it.
+    """
     home = os.environ.get(HOME_VARIABLE)
     if not home:
         raise MaillonError(ErrorKind.CONFIGURATION, f"{HOME_VARIABLE} is not set")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+    )
     edge = Edge.open(Path(home), SystemClock())
     start_upkeep(edge)
+    exit_with_parent(edge.close)
     return create_app(edge)
 
 

@@ -73,13 +73,3 @@ def attributes_to_wire(attributes: Attributes) -> dict[str, Any]:
     """Return the JSON object of ``attributes``: ``assigned`` and ``own`` always, ``mission`` and ``aid`` when given."""
     wire: dict[str, Any] = {"assigned": attributes.assigned, "own": attributes.own}
     return wire | {name: code for name in ("mission", "aid") if (code := getattr(attributes, name)) is not None}
-
-
-def attributes_from_wire(wire: dict[str, Any]) -> Attributes:
-    """Return the attributes of a request already checked against its schema."""
-    return Attributes(
-        assigned=wire.get("assigned", False),
-        own=wire.get("own", False),
-        mission=wire.get("mission"),
-        aid=wire.get("aid"),
-    )
