@@ -17,7 +17,7 @@ from connectors.kit.transport import FarSideError, ProblemError, Transport, outc
 def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """A far side that reads one request and then does whatever ``answer`` does with the socket."""
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(5)
+    listener.settimeout(2)
 
     def run() -> None:
         try:
