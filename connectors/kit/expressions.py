@@ -1,19 +1,22 @@
-"""JMESPath, compiled once, with the common shapes turned into plain Python.
+"""JMESPath, compiled once into plain Python.
 
-A mapping is mostly ``it.Identification.NOM``: walking the expression tree again for each of some million values would
-cost more than everything else. Member access, indexes and ``||`` become closures that give exactly what the
-``jmespath`` library gives; every other expression is evaluated by the library itself.
+Walking the expression tree again for each of some million values would cost more than everything else, so each node
+becomes a closure that gives exactly what the ``jmespath`` library gives. An expression with a node that stands in no
+mapping so far (a slice, an ``&`` expression) is evaluated by the library itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 
 Getter = Callable[[Any], Any]
+_Builder = Callable[[Any, Sequence[Getter]], Getter]
 
 
 class ExpressionError(ValueError):
@@ -49,31 +52,51 @@ def _leading(node: Any) -> list[str]:
 
 
 def _closure(node: Any) -> Getter | None:
-    kind = node["type"]
-    if kind == "field":
-        return _member(node["value"])
-    if kind == "index":
-        return _item(node["value"])
-    if kind in {"subexpression", "index_expression", "or_expression"}:
-        parts = [_closure(child) for child in node["children"]]
-        steps = [part for part in parts if part is not None]
-        if len(steps) == len(parts):
-            return _first_true(steps) if kind == "or_expression" else _chain(steps)
-    return None
+    build = _BUILDERS.get(node["type"])
+    if build is None:
+        return None
+    if build is _chain and all(child["type"] == "field" for child in node["children"]):
+        return _path([child["value"] for child in node["children"]])
+    parts = [_closure(child) for child in node["children"]]
+    steps = [part for part in parts if part is not None]
+    return build(node.get("value"), steps) if len(steps) == len(parts) else None
 
 
-def _member(name: str) -> Getter:
+def _is_true(value: Any) -> bool:
+    # JMESPath's own idea of it: 0 is true.
+    return bool(value) or not (value is None or value is False or value in ("", [], {}))
+
+
+def _field(name: str, _: Sequence[Getter]) -> Getter:
     return lambda value: value.get(name) if isinstance(value, dict) else None
 
 
-def _item(index: int) -> Getter:
+def _path(names: Sequence[str]) -> Getter:
+    """What most of a mapping is: ``it.Identification.NOM``, without a call per name."""
+
     def get(value: Any) -> Any:
-        return value[index] if isinstance(value, list) and -len(value) <= index < len(value) else None
+        for name in names:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
 
     return get
 
 
-def _chain(steps: list[Getter]) -> Getter:
+def _index(index: int, _: Sequence[Getter]) -> Getter:
+    return lambda value: value[index] if isinstance(value, list) and -len(value) <= index < len(value) else None
+
+
+def _current(_: None, __: Sequence[Getter]) -> Getter:
+    return lambda value: value
+
+
+def _literal(constant: Any, _: Sequence[Getter]) -> Getter:
+    return lambda _: constant
+
+
+def _chain(_: None, steps: Sequence[Getter]) -> Getter:
     if len(steps) == 2:
         first, second = steps
         return lambda value: second(first(value))
@@ -86,15 +109,131 @@ def _chain(steps: list[Getter]) -> Getter:
     return get
 
 
-def _first_true(steps: list[Getter]) -> Getter:
-    *others, last = steps
+def _or(_: None, steps: Sequence[Getter]) -> Getter:
+    one, other = steps
+    return lambda value: found if _is_true(found := one(value)) else other(value)
 
-    def get(value: Any) -> Any:
-        for step in others:
-            found = step(value)
-            # JMESPath's own idea of false: 0 is true.
-            if found is not None and found is not False and found not in ("", [], {}):
-                return found
-        return last(value)
+
+def _and(_: None, steps: Sequence[Getter]) -> Getter:
+    one, other = steps
+    return lambda value: other(value) if _is_true(found := one(value)) else found
+
+
+def _not(_: None, steps: Sequence[Getter]) -> Getter:
+    (step,) = steps
+    return lambda value: not _is_true(step(value))
+
+
+def _comparator(name: str, steps: Sequence[Getter]) -> Getter:
+    one, other = steps
+    if name not in ("eq", "ne"):
+        return _ordering(_ORDERINGS[name], one, other)
+    wanted = name == "eq"
+
+    def get(value: Any) -> bool:
+        left, right = one(value), other(value)
+        # Unlike Python's, a JMESPath 1 is not true.
+        return (left == right and isinstance(left, bool) == isinstance(right, bool)) is wanted
 
     return get
+
+
+def _ordering(compare: Callable[[Any, Any], bool], one: Getter, other: Getter) -> Getter:
+    def get(value: Any) -> bool | None:
+        try:
+            return compare(_sortable(one(value)), _sortable(other(value)))
+        except TypeError:
+            # Nothing, as the specification has it; the library lets the error of a text against a number out.
+            return None
+
+    return get
+
+
+def _sortable(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    return value
+
+
+def _projection(_: None, steps: Sequence[Getter]) -> Getter:
+    base, each = steps
+
+    def get(value: Any) -> Any:
+        items = base(value)
+        return [found for item in items if (found := each(item)) is not None] if isinstance(items, list) else None
+
+    return get
+
+
+def _filter(_: None, steps: Sequence[Getter]) -> Getter:
+    base, each, holds = steps
+
+    def get(value: Any) -> Any:
+        items = base(value)
+        if not isinstance(items, list):
+            return None
+        return [found for item in items if _is_true(holds(item)) and (found := each(item)) is not None]
+
+    return get
+
+
+def _flatten(_: None, steps: Sequence[Getter]) -> Getter:
+    (base,) = steps
+
+    def get(value: Any) -> Any:
+        items = base(value)
+        if not isinstance(items, list):
+            return None
+        return [inner for item in items for inner in (item if isinstance(item, list) else [item])]
+
+    return get
+
+
+def _select_list(_: None, steps: Sequence[Getter]) -> Getter:
+    return lambda value: None if value is None else [step(value) for step in steps]
+
+
+def _select_dict(_: None, steps: Sequence[Getter]) -> Getter:
+    return lambda value: None if value is None else dict(step(value) for step in steps)
+
+
+def _pair(name: str, steps: Sequence[Getter]) -> Getter:
+    (step,) = steps
+    return lambda value: (name, step(value))
+
+
+def _function(name: str, steps: Sequence[Getter]) -> Getter:
+    call = Functions().call_function
+
+    def get(value: Any) -> Any:
+        given = [step(value) for step in steps]
+        try:
+            return call(name, given)
+        except TypeError:  # what the library's own check of types lets through
+            raise JMESPathError(name) from None
+
+    return get
+
+
+_ORDERINGS: Final = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
+_BUILDERS: Final[Mapping[str, _Builder]] = {
+    "field": _field,
+    "index": _index,
+    "current": _current,
+    "identity": _current,
+    "literal": _literal,
+    "subexpression": _chain,
+    "index_expression": _chain,
+    "pipe": _chain,
+    "or_expression": _or,
+    "and_expression": _and,
+    "not_expression": _not,
+    "comparator": _comparator,
+    "projection": _projection,
+    "filter_projection": _filter,
+    "flatten": _flatten,
+    "multi_select_list": _select_list,
+    "multi_select_dict": _select_dict,
+    "key_val_pair": _pair,
+    "function_expression": _function,
+}
