@@ -1,0 +1,398 @@
+"""Expressions, transforms, mapping: the data does what it says, nothing is guessed, nothing foreign slips in."""
+
+from __future__ import annotations
+
+import contextlib
+import tomllib
+from datetime import UTC, datetime
+from typing import Any
+
+import jmespath
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.kit.birthplace import with_birthplace
+from connectors.kit.expressions import ExpressionError, compile_expression
+from connectors.kit.identity import parse_identity
+from connectors.kit.mapping import FormatMapping, SubjectFragment
+from connectors.kit.mapping_file import load_mapping
+from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.transforms import BUILT_IN, Refused
+
+AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "x", "y"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    json_values,
+    st.sampled_from(
+        ["a", "a.b", "a.b.c", "a[0]", "a[-1].b", "a[1]", "a || b", "a.b || a[0] || c", "a[0] || b.c", "a && b",
+         "a[].b", "a[?b == 'x'].c | [0]", "length(a || `[]`)", "a.{b: b, c: c}", "[a, b]"],
+    ),
+)  # fmt: skip
+def test_compiled_expressions_are_jmespath(value: Any, text: str) -> None:
+    scope = value if isinstance(value, dict) else {"a": value}
+    compiled = compile_expression(text, {"a", "b", "c"})
+    try:
+        expected = jmespath.search(text, scope)
+    except jmespath.exceptions.JMESPathError:
+        with pytest.raises(jmespath.exceptions.JMESPathError):
+            compiled(scope)
+        return
+    assert compiled(scope) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a.", "z", "a || z", "length(z)", "[a, z]", "{x: z}", "z[?a == 'x']"])
+def test_bad_expressions_are_refused_at_once(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        compile_expression(text, {"a"})
+
+
+# --- transforms -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "table", "expected"),
+    [
+        ("calendar_date", "14/03/1987", {}, "1987-03-14"),
+        ("calendar_date", "2000-01-01T00:00:00+01:00", {}, "2000-01-01"),
+        ("calendar_date", "2000-01-01T23:59:59-10:00", {}, "2000-01-01"),
+        ("first_of_month", [2024, 9], {}, "2024-09-01"),
+        ("first_of_month", [2024, None], {}, None),
+        ("instant", "2026-01-12T08:30:00+01:00", {}, "2026-01-12T07:30:00Z"),
+        ("birth_date", "2012-04-00", {}, "2012-04"),
+        ("birth_date", "2012-00-00", {}, "2012"),
+        ("birth_date_parts", [1990, 0, 0], {}, "1990"),
+        ("birth_date_parts", ["1990", "5", None], {}, "1990-05"),
+        ("birth_date_parts", [None, 5, 17], {}, None),
+        ("birth_date_typed", ["1951-07-01", "J"], {"J": "mois"}, "1951-07"),
+        ("birth_date_typed", ["1951-07-01", None], {}, "1951-07-01"),
+        ("boolean", "0", {}, False),
+        ("boolean", True, {}, True),
+        ("boolean", "Oui", {}, True),
+        ("integer", "007", {}, 7),
+        ("money", "0001675.00", {}, 1675),
+        ("money", "1 675,50", {}, 1675.5),
+        ("money", "1\u202f675,05", {}, 1675.05),
+        ("money", 0, {}, 0),
+        ("decimal", "7,5", {}, 7.5),
+        ("code", " 2 ", {"2": "ouvert"}, "ouvert"),
+        ("codes", "a, b,a", {"a": 1, "b": 2}, [1, 2]),
+        ("sex", "Féminin", {}, "F"),
+        ("sex", "1", {}, "M"),
+        ("sex", "9", {}, None),
+        ("texts", [" a ", None, "", "b"], {}, ["a", "b"]),
+        ("joined", ["a", None, "b"], {}, "a b"),
+        ("nir", "2 87 03 29 232 001 66", {}, "2870329232001"),
+        ("nir", "1851292004005", {}, "1851292004005"),
+        ("matricule_caf", "208956400000000", {}, "2089564"),
+        ("matricule_caf", "2089564", {}, "2089564"),
+        ("matricule_caf", "140225600000007", {}, "140225600000007"),
+        ("phone", "06 39.98-00 11", {}, "0639980011"),
+        ("phone", "0033 6 39 98 00 11", {}, "+33639980011"),
+        ("postal_code", "51000 CHÂLONS", {}, "51000"),
+        ("postal_code", "CHÂLONS", {}, None),
+        ("address_lines", ["  4   RUE  X ", None], {}, ["4 RUE X"]),
+    ],
+)
+def test_transforms(name: str, value: Any, table: dict[str, Any], expected: Any) -> None:
+    assert BUILT_IN[name](value, table) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("calendar_date", "2021-06-31", Reason.BAD_DATE),
+        ("calendar_date", "2021-06", Reason.BAD_DATE),
+        ("calendar_date", "2021-06-01\n", None),
+        ("calendar_date", "hier", Reason.BAD_DATE),
+        ("first_of_month", [2024, 13], Reason.BAD_DATE),
+        ("instant", "2026-01-12T08:30:00", Reason.BAD_DATE),
+        ("birth_date", "1990-02-30", Reason.BAD_DATE),
+        ("birth_date_parts", [1990, 13, 1], Reason.BAD_DATE),
+        ("birth_date_typed", ["1951-07-01", "Z"], Reason.UNKNOWN_CODE),
+        ("boolean", "peut-être", Reason.BAD_VALUE),
+        ("integer", "7.5", Reason.BAD_NUMBER),
+        ("money", "1.234", Reason.BAD_NUMBER),
+        ("money", "NaN", Reason.BAD_NUMBER),
+        ("money", "1e400", Reason.BAD_NUMBER),
+        ("money", True, Reason.BAD_NUMBER),
+        ("code", "9", Reason.UNKNOWN_CODE),
+        ("sex", "X", Reason.UNKNOWN_CODE),
+        ("nir", "287032923200167", Reason.BAD_NIR),
+        ("nir", "28703292", Reason.BAD_NIR),
+        ("matricule_caf", "20895X4", Reason.BAD_VALUE),
+        ("phone", "appeler le soir", Reason.BAD_VALUE),
+        ("text", {"a": 1}, Reason.BAD_VALUE),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_reason_and_never_quoted(
+    name: str, value: Any, reason: Reason | None
+) -> None:
+    if reason is None:
+        assert BUILT_IN[name](value, {}) == "2021-06-01"
+        return
+    with pytest.raises(Refused) as refused:
+        BUILT_IN[name](value, {})
+    assert refused.value.reason is reason
+    assert str(value) not in f"{refused.value} {refused.value.detail}"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(
+        sorted(set(BUILT_IN) - {"latest_resources", "protected_resources", "civil_key", "birth_date_typed"})
+    ),
+    st.text(max_size=20),
+)
+def test_no_transform_raises_anything_but_refused(name: str, value: str) -> None:
+    with contextlib.suppress(Refused):
+        BUILT_IN[name](value, {"a": "b"})
+
+
+def test_protected_resources_lose_their_label_and_keep_their_amount() -> None:
+    def block(month: str, *lines: tuple[str, str]) -> dict[str, Any]:
+        details = [{"NATRESS": nature, "MTNATRESSMEN": amount} for nature, amount in lines]
+        return {"GeneraliteRessourcesMensuelles": {"MOISRESS": month}, "DetailRessourcesMensuelles": details}
+
+    latest = block("2025-11-01", ("001", "250.75"), ("403", "88.10"), ("404", "12.20"))
+    blocks = [latest, block("2025-10-01", ("001", "1.00"))]
+    table = {"403": "p", "404": "p"}
+    assert BUILT_IN["latest_resources"](blocks, table) == [{"nature": "001", "montant": 250.75}]
+    assert BUILT_IN["protected_resources"](blocks, table) == 100.3
+    assert BUILT_IN["protected_resources"](blocks, {}) is None
+
+
+# --- mapping --------------------------------------------------------------------------------------------------------
+
+MAPPING = """
+[tables.issues]
+"404" = "sans_dossier"
+"504" = "indisponible"
+[tables.liens]
+"parent>enfant" = "ENF"
+"*>parent" = "CJT"
+[identities.demande]
+nom_naissance = "record.q.nom"
+prenoms = "record.q.prenom"
+date_naissance = "record.q.ne"
+code_cog_insee_commune_naissance = "record.q.lieu"
+[formats.f]
+base_legale = "CRPA L114-8"
+as_of = "record.au"
+[formats.f.household]
+links = "liens"
+asked = "demande"
+[[formats.f.household.members]]
+each = "record.parents"
+role = "'parent'"
+[[formats.f.household.members]]
+each = "record.enfants"
+role = "'enfant'"
+[formats.f.subjects.parent]
+when = "record.status == `200`"
+roles = ["parent"]
+local_id = [{ from = "identite", with = "civil_key" }]
+[formats.f.subjects.parent.identity]
+nom_naissance = "it.nom"
+prenoms = "it.prenom"
+date_naissance = "it.ne"
+[formats.f.subjects.parent.fields]
+"foyer.membres" = "liens"
+"logement.loyer" = { from = "record.loyer", with = "money", absent = "indisponible", absences = [
+  { when = "record.loyer == `-1`", code = "non_calculable" },
+] }
+"contact.code_postal" = { from = "record.cp", when = "demande" }
+[formats.f.subjects.enfant]
+when = "record.status == `200`"
+roles = ["enfant"]
+local_id = [{ from = "identite", with = "civil_key" }]
+[formats.f.subjects.enfant.identity]
+nom_naissance = "it.nom"
+prenoms = "it.prenom"
+date_naissance = "it.ne"
+[formats.f.subjects.rien]
+when = "record.status != `200`"
+identity = "demande"
+local_id = [{ from = "identite", with = "civil_key" }]
+[formats.f.subjects.rien.outcome]
+from = "record.status"
+table = "issues"
+fields = ["logement.loyer"]
+"""
+ANNE = {"nom": "LE BRAZ", "prenom": "Anne", "ne": "1980-02-03"}
+PAUL = {"nom": "ROPARS", "prenom": "Paul", "ne": "1979-05-06"}
+LENA = {"nom": "ROPARS", "prenom": "Léna", "ne": "2010-00-00"}
+
+
+@pytest.fixture(scope="module")
+def mapping() -> FormatMapping:
+    return load_mapping(MAPPING.encode(), "essai", BUILT_IN)["f"]
+
+
+def household(**changed: Any) -> RawRecord:
+    data = {
+        "q": ANNE | {"lieu": "29232"},
+        "status": 200,
+        "parents": [ANNE, PAUL],
+        "enfants": [LENA],
+        "loyer": 410,
+        "cp": "29000",
+        "au": "2026-01-01",
+    }
+    return RawRecord("record 1", data | changed)
+
+
+def applied(mapping: FormatMapping, record: RawRecord) -> list[SubjectFragment]:
+    found = mapping.apply(record, AT)
+    assert all(isinstance(item, SubjectFragment) for item in found), found
+    return [item for item in found if isinstance(item, SubjectFragment)]
+
+
+def test_one_fragment_a_person(mapping: FormatMapping) -> None:
+    anne, paul, lena = applied(mapping, household())
+    assert anne.local_id == "LEBRAZ/ANNE/1980-02-03//29232"
+    assert anne.as_of == datetime(2026, 1, 1, tzinfo=UTC)
+    assert anne.fragment["statements"]["foyer.membres"]["valeur"] == [{"lien": "CJT"}, {"lien": "ENF"}]
+    assert anne.fragment["statements"]["logement.loyer"] == {
+        "valeur": 410,
+        "date_effet": None,
+        "base_legale": "CRPA L114-8",
+        "source": "essai",
+        "date_collecte": "2026-01-15T09:00:00Z",
+    }
+    assert "contact.code_postal" in anne.fragment["statements"]
+    assert "contact.code_postal" not in paul.fragment["statements"]
+    assert set(lena.fragment["statements"]) == {"identite.nom_naissance", "identite.prenoms", "identite.date_naissance"}
+    assert lena.fragment["statements"]["identite.date_naissance"]["valeur"] == {
+        "date": "2010-00-00",
+        "precision": "annee",
+    }
+    assert "code_cog_insee_commune_naissance" not in paul.identity_traits
+
+
+@pytest.mark.parametrize(
+    ("loyer", "expected"),
+    [(0, 0), (-1, "non_calculable"), (None, "indisponible"), ("  ", "indisponible"), ("0,00", 0)],
+)
+def test_absence_is_typed_and_zero_is_zero(mapping: FormatMapping, loyer: Any, expected: Any) -> None:
+    statement = applied(mapping, household(loyer=loyer))[0].fragment["statements"]["logement.loyer"]
+    assert statement.get("valeur", statement.get("absence")) == expected
+    assert ("valeur" in statement) == (not isinstance(expected, str))
+
+
+@pytest.mark.parametrize(("status", "absence"), [(404, "sans_dossier"), (504, "indisponible")])
+def test_an_answer_that_is_none(mapping: FormatMapping, status: int, absence: str) -> None:
+    (item,) = applied(mapping, household(status=status, parents=None, enfants=None))
+    assert item.fragment["statements"] == {
+        "logement.loyer": {"absence": absence, "source": "essai", "date_collecte": "2026-01-15T09:00:00Z"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "path"),
+    [
+        ({"q": {"nom": "AUTRE", "prenom": "Jean", "ne": "1960-01-01"}}, Reason.ANSWER_ABOUT_ANOTHER, ""),
+        ({"q": {"nom": "LE BRAZ"}}, Reason.ANSWER_ABOUT_ANOTHER, ""),
+        ({"parents": [], "enfants": []}, Reason.NO_SUBJECT, ""),
+        ({"status": 418}, Reason.UNKNOWN_CODE, "issue"),
+        ({"au": "bientôt"}, Reason.BAD_DATE, ""),
+        ({"q": ANNE | {"ne": "1980-02-31"}}, Reason.BAD_DATE, ""),
+    ],
+)
+def test_a_record_that_cannot_be_mapped(
+    mapping: FormatMapping, changed: dict[str, Any], reason: Reason, path: str
+) -> None:
+    found = mapping.apply(household(**changed), AT)
+    assert [(item.reason, item.path) for item in found if isinstance(item, Quarantined)] == [(reason, path)]
+    assert len(found) == 1
+
+
+def test_a_bad_member_leaves_the_others(mapping: FormatMapping) -> None:
+    found = mapping.apply(household(parents=[ANNE, PAUL | {"ne": "1979-13-01"}]), AT)
+    assert [item.position for item in found if isinstance(item, SubjectFragment)] == [
+        "record 1, personne 1",
+        "record 1, personne 3",
+    ]
+    refused = [item for item in found if isinstance(item, Quarantined)]
+    assert [(item.position, item.path, item.reason) for item in refused] == [
+        ("record 1, personne 2", "identite.date_naissance", Reason.BAD_DATE)
+    ]
+
+
+def test_twins_are_told_apart_by_the_question(mapping: FormatMapping) -> None:
+    twins = [ANNE, ANNE | {"prenom": "Jeanne"}]
+    first, second, _ = applied(mapping, household(parents=twins))
+    assert "contact.code_postal" in first.fragment["statements"]
+    assert "contact.code_postal" not in second.fragment["statements"]
+    ambiguous = mapping.apply(household(parents=[ANNE, ANNE]), AT)
+    assert [item.reason for item in ambiguous if isinstance(item, Quarantined)] == [Reason.ANSWER_ABOUT_ANOTHER]
+
+
+traits = st.fixed_dictionaries(
+    {"nom": st.sampled_from(["LE BRAZ", "ROPARS", "MARTIN"]), "prenom": st.sampled_from(["Anne", "Paul", "Léna"]),
+     "ne": st.sampled_from(["1980-02-03", "1979-05-06", "2010-00-00"])},
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(traits, max_size=3), st.lists(traits, max_size=3), traits)
+def test_no_fragment_holds_another_members_detail(
+    parents: list[dict[str, str]], enfants: list[dict[str, str]], asked: dict[str, str]
+) -> None:
+    mapping = load_mapping(MAPPING.encode(), "essai", BUILT_IN)["f"]
+    people = [*parents, *enfants]
+    found = mapping.apply(household(parents=parents, enfants=enfants, q=asked | {"lieu": "29232"}), AT)
+    for item in found:
+        if isinstance(item, SubjectFragment):
+            own = people[int(item.position.rpartition(" ")[2]) - 1]
+            text = str({path: s for path, s in item.fragment["statements"].items() if path != "foyer.membres"})
+            for other in people:
+                for name in ("nom", "prenom"):
+                    assert other[name] in own.values() or other[name] not in text
+            assert (
+                sum("contact.code_postal" in i.fragment["statements"] for i in found if isinstance(i, SubjectFragment))
+                <= 1
+            )
+
+
+def test_mapping_is_valid_toml_and_reads_back_as_lineage(mapping: FormatMapping) -> None:
+    assert "formats" in tomllib.loads(MAPPING)
+    rows = {(row.subject, row.target): row for row in mapping.lineage()}
+    assert rows["parent", "identite.nom_naissance"].source == "parents[].nom"
+    assert rows["parent", "logement.loyer"].absence == "record.loyer == `-1` → non_calculable; indisponible"
+    assert rows["rien", "logement.loyer"].absence == "404 → sans_dossier; 504 → indisponible"
+    assert mapping.targets() == {row.target for row in mapping.lineage()}
+
+
+# --- birthplace -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nir", "born", "given", "expected"),
+    [
+        ("2870329232001", "1987-03-14", {}, "29232"),
+        ("2900599341065", "1990-05-17", {}, "99341"),
+        ("2900599341065", "1990-05-17", {"code_cog_insee_pays_naissance": "99100"}, ""),
+        ("2870329232001", "1987-03-14", {"code_cog_insee_commune_naissance": "29019"}, "29019"),
+        ("2870329232001", "1986-03-14", {}, ""),
+        ("2870329232001", "1987", {}, ""),
+        ("2623175107001", "1962-00-00", {}, ""),
+        ("1650675107001", "1965-06-01", {}, ""),
+        ("1700675107001", "1970-06-01", {}, "75107"),
+        ("1700620004001", "1970-06-01", {}, ""),
+        ("7870329232001", "1987-03-14", {}, ""),
+    ],
+)
+def test_birthplace_told_by_the_number(nir: str, born: str, given: dict[str, str], expected: str) -> None:
+    sex = "M" if nir[0] in "17" else "F"
+    identity = parse_identity(
+        {"nom_naissance": "TANGUY", "prenoms": "A B", "sexe": sex, "date_naissance": born, "nir": nir, **given}
+    )
+    assert with_birthplace(identity).birthplace == expected
