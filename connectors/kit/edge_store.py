@@ -140,11 +140,12 @@ class EdgeStore:
             self._depth += 1
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            else:
                 self._execute("COMMIT")
+            except BaseException:
+                # A full disk has already undone the transaction by itself; a refused COMMIT has not.
+                if self._db.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
             finally:
                 self._depth -= 1
 
