@@ -96,9 +96,7 @@ def _one(
 
 def _role_rules(policy: Policy, question: Question, bit: int) -> tuple[str, ...]:
     """Return the ids of the role's base and variants that permit the field."""
-    role = policy.roles.get(question.role)
-    if role is None:
-        return ()
+    role = policy.roles[question.role]
     a = question.attributes
     known = (role.code, a.assigned, a.own, a.mission, a.aid) in policy.role_table
     effective = a if known else Attributes()

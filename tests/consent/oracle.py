@@ -51,11 +51,6 @@ def selects(selector: str, path: str, classe: str) -> bool:
     return True
 
 
-def any_selects(selectors: Sequence[str], path: str, classe: str) -> bool:
-    """Say whether one of the selectors means this field."""
-    return any(selects(selector, path, classe) for selector in selectors)
-
-
 class Law:
     """The configuration, re-read."""
 
@@ -67,12 +62,22 @@ class Law:
         self.notices = [
             tomllib.loads(content.decode()) for name, content in files.items() if name.endswith("/notice.toml")
         ]
+        self._meant: dict[tuple[str, ...], set[str]] = {}
+
+    def means(self, selectors: Sequence[str], path: str) -> bool:
+        """Say whether one of the selectors means this field (remembered, for the exhaustive checks)."""
+        key = tuple(selectors)
+        if key not in self._meant:
+            self._meant[key] = {
+                p for p, classe in self.fields.items() if any(selects(selector, p, classe) for selector in selectors)
+            }
+        return path in self._meant[key]
 
     def is_denied(self, role: str, path: str) -> bool:
         """Say whether a prohibition keeps the field from the role."""
         for row in self.rules.get("interdits", []):
             concerned = role in row["roles"] if "roles" in row else role not in row["sauf"]
-            if role in self.roles and concerned and any_selects(row["champs"], path, self.fields[path]):
+            if role in self.roles and concerned and self.means(row["champs"], path):
                 return True
         return False
 
@@ -96,20 +101,20 @@ class Law:
                     applies = applies and known[name] is True
             if applies:
                 lists.append(variant["permet"])
-        return any(any_selects(selectors, path, self.fields[path]) for selectors in lists)
+        return any(self.means(selectors, path) for selectors in lists)
 
     def regime(
         self, purpose: str, source: str, source_kind: str, recipient_kind: str, path: str
     ) -> tuple[str, bool] | None:
         """Return (regime, opposable) of the field, or None when the purpose does not cover it."""
         table = self.purposes.get(purpose)
-        if table is None or not any_selects(table.get("plafond", []), path, self.fields[path]):
+        if table is None or not self.means(table.get("plafond", []), path):
             return None
         if source_kind not in KINDS or recipient_kind not in KINDS:
             return None
         by_name, by_kind = [], []
         for row in table["regles"]:
-            if recipient_kind in row["destinataires"] and any_selects(row["champs"], path, self.fields[path]):
+            if recipient_kind in row["destinataires"] and self.means(row["champs"], path):
                 found = (row["regime"], row.get("opposable", False))
                 if f"partenaire:{source}" in row["sources"]:
                     by_name.append(found)
@@ -251,7 +256,7 @@ def has_a_say(record: Record, law: Law, path: str, at: datetime) -> bool:
         mandate["nature"] in DECIDING
         and "personne" in mandate["champ"]
         and moment(mandate["valid_from"]) <= at < moment(mandate["valid_to"])
-        and any_selects(mandate["scope"], path, law.fields[path])
+        and law.means(mandate["scope"], path)
     )
 
 
