@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.util import Finalize
 
 import structlog
 from flask import Flask
@@ -107,5 +108,7 @@ def from_environment() -> Flask:
         jobs.shutdown(wait=False)
         close_hub(hub)
 
+    # granian's worker is a multiprocessing child: it runs finalizers, not atexit handlers.
+    Finalize(None, stop, exitpriority=10)
     exit_with_parent(stop)
     return app
