@@ -1,0 +1,161 @@
+"""What every command owes its user: help with an example, exit codes that mean something, JSON, no personal value."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from connectors.kit.partner import bundled_directory
+from hub.cli.main import cli
+
+DEMO_XML = bundled_directory() / "caf" / "samples" / "demo.rsa_mensuel.xml"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hub.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        assert child is not None
+        yield from leaves(child, (*path, name))
+
+
+ALL = dict(leaves(cli))
+
+
+def test_the_commands_asked_for_are_there() -> None:
+    names = {" ".join(path) for path in ALL}
+    assert {"init-root", "init", "serve", "edge run", "ingest", "pull", "access-log", "explain", "demo"} <= names
+    assert {f"partner {verb}" for verb in ("add", "list", "suspend")} <= names
+    assert {f"connector {verb}" for verb in ("list", "check", "map")} <= names
+    assert {f"consent {verb}" for verb in ("grant", "deny", "narrow", "withdraw", "inform", "object", "show")} <= names
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_help_has_an_example_that_names_the_command(path: tuple[str, ...]) -> None:
+    text = ALL[path].help or ""
+    assert f"Example:  maillon {' '.join(path)}" in text
+    options = [option for option in ALL[path].params if isinstance(option, click.Option)]
+    assert all(option.help or option.name for option in options)
+
+
+RUNS_UNTIL_STOPPED = {("serve",), ("edge", "run")}
+PRINTS_NDJSON = {("connector", "map")}
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if p not in RUNS_UNTIL_STOPPED | PRINTS_NDJSON], ids=" ".join)
+def test_every_command_that_answers_can_answer_a_machine(path: tuple[str, ...]) -> None:
+    assert any("--json" in option.opts for option in ALL[path].params)
+
+
+def test_map_prints_one_person_a_line_and_needs_no_hub(tmp_path: Path) -> None:
+    done = run("connector", "map", "caf", "--source", "rsa_mensuel", str(DEMO_XML), "--quarantine", str(tmp_path / "q"))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stderr
+    assert len(lines) > 1
+    assert all(line["fragment"]["statements"] for line in lines)
+    assert (tmp_path / "q").read_bytes() == b""
+
+
+def test_map_sets_bad_records_aside_says_so_and_goes_on(tmp_path: Path) -> None:
+    good = DEMO_XML.read_bytes()
+    bad = tmp_path / "bad.xml"
+    bad.write_bytes(good.replace(b"<ETATDOSRSA>2</ETATDOSRSA>", b"<ETATDOSRSA>ZZ</ETATDOSRSA>", 1))
+    aside = tmp_path / "aside.ndjson"
+    done = run("connector", "map", "caf", "--source", "rsa_mensuel", str(bad), "--quarantine", str(aside))
+    entries = [json.loads(line) for line in aside.read_text().splitlines()]
+    assert done.returncode == 4
+    assert entries
+    assert all(entry["reason"] and entry["position"] for entry in entries)
+    assert done.stdout, "the rest proceeds"
+
+
+def test_a_wrong_name_is_refused_in_one_line() -> None:
+    done = run("connector", "check", "nobody")
+    assert done.returncode == 1
+    assert done.stderr.startswith("maillon: unknown-partner:")
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_json_when_json_was_asked_for() -> None:
+    done = run("connector", "check", "nobody", "--json")
+    assert json.loads(done.stderr)["error"] == "unknown-partner"
+
+
+def test_wrong_usage_is_2() -> None:
+    assert run("pull", "--purpose", "x").returncode == 2
+
+
+def test_nobody_there_is_3(tmp_path: Path) -> None:
+    home = tmp_path / "hub"
+    arguments = ("--url", "http://127.0.0.1:9", "--port", "9", "--operator", "Test")
+    assert run("init", str(home), *arguments).returncode == 0
+    assert run("access-log", "--home", str(home), "--view", "dpo").returncode == 3
+
+
+def test_making_a_hub_or_a_root_again_never_overwrites_a_key(tmp_path: Path) -> None:
+    assert run("init-root", str(tmp_path / "root")).returncode == 0
+    key = (tmp_path / "root" / "root.json").read_bytes()
+    again = run("init-root", str(tmp_path / "root"))
+    assert again.returncode == 1
+    assert again.stderr.startswith("maillon: conflict:")
+    assert (tmp_path / "root" / "root.json").read_bytes() == key
+    assert (tmp_path / "root" / "root.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_hub_off_loopback_needs_tls(tmp_path: Path) -> None:
+    done = run("init", str(tmp_path / "hub"), "--url", "https://h.example", "--host", "0.0.0.0", "--operator", "T")  # noqa: S104
+    if done.returncode == 0:
+        done = run("serve", "--home", str(tmp_path / "hub"))
+    assert done.returncode == 1
+    assert "tls-required" in done.stderr
+
+
+def test_an_unforeseen_error_shows_where_and_not_what(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hub.cli import main as module
+
+    def boom() -> None:
+        raise KeyError("2 87 03 29 232 001 66")
+
+    monkeypatch.setattr(module, "cli", boom)
+    monkeypatch.delenv("MAILLON_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as left:
+        module.main()
+    shown = capsys.readouterr().err
+    assert left.value.code == 1
+    assert "KeyError in boom" in shown
+    assert "2 87" not in shown
+
+
+def test_a_partner_whose_fingerprint_was_read_otherwise_is_not_admitted(tmp_path: Path) -> None:
+    root, edge = tmp_path / "root", tmp_path / "caf"
+    run("init-root", str(root))
+    made = run("edge", "init", str(edge), "--partner", "caf", "--hub-url", "http://127.0.0.1:9", "--json")
+    identity = json.loads(made.stdout)
+    wrong = identity["fingerprint"][:-1] + ("0" if identity["fingerprint"][-1] != "0" else "1")
+    done = run("partner", "add", identity["identity"], "--root", str(root), "--fingerprint", wrong)
+    assert done.returncode == 1
+    assert "untrusted-key" in done.stderr
+    assert not (root / "directory.jws").exists()
