@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
@@ -107,12 +108,10 @@ def map_file(
     """
     partner = find_partner(name, folders)
     source = partner.source_file(file, format_name)
-    out, set_aside = click.get_binary_stream("stdout"), 0
+    out, set_aside = sys.stdout.buffer, 0
     with ExitStack() as stack:
         stream = stack.enter_context(file.open("rb"))
-        aside: IO[bytes] = (
-            stack.enter_context(quarantine.open("wb")) if quarantine else click.get_binary_stream("stderr")
-        )
+        aside: IO[bytes] = stack.enter_context(quarantine.open("wb")) if quarantine else sys.stderr.buffer
         for found in map_stream(stream, partner.formats[source.format], SystemClock().now()):
             if isinstance(found, Quarantined):
                 set_aside += 1
