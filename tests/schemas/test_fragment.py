@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -147,6 +149,17 @@ ABSENCE = {"absence": "sans_droit", "source": "caf", "date_collecte": "2026-01-1
 @pytest.mark.parametrize("code", registry.absences())
 def test_an_absence_is_a_statement(code: str) -> None:
     CHECK(put(VALUE, STATEMENT, ABSENCE | {"absence": code}))
+
+
+def test_of_all_sets_of_members_only_two_are_statements() -> None:
+    members = VALUE["statements"]["contact.code_postal"] | ABSENCE
+    accepted = []
+    for count in range(len(members) + 1):
+        for names in combinations(members, count):
+            with suppress(registry.SchemaViolation):
+                CHECK(put(VALUE, STATEMENT, {name: members[name] for name in names}))
+                accepted.append(set(names))
+    assert accepted == [set(ABSENCE), set(members) - {"absence"}]
 
 
 def test_saying_nothing_is_allowed() -> None:
