@@ -8,13 +8,28 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+Say = Callable[[str], None]
+"""Where progress goes."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long to measure: ``pairs`` interleaved runs of ``seconds``; the sizes of the generated streams."""
+
+    pairs: int = 15
+    seconds: float = 0.2
+    persons: tuple[int, ...] = (2_000, 20_000, 200_000)
+
+
+QUICK = Scale(pairs=3, seconds=0.1, persons=(500, 2_000))
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Operations per second over several runs."""
+    """A number per second, or a ratio, over several runs."""
 
     median: float
     low: float
@@ -32,7 +47,7 @@ class Figure:
     ours: Rate
     bare: Rate
     ratio: Rate
-    note: str
+    note: str = ""
 
     def line(self) -> str:
         """Return the figure as one row of the Markdown result table."""
@@ -40,36 +55,48 @@ class Figure:
         return f"| {self.name} | {self.ours} | {self.bare} | {spread} | {self.note} |"
 
 
-def rate_of(samples: list[float]) -> Rate:
+@dataclass(frozen=True)
+class Result:
+    """What one bench found: its figures, what was wanted, what was measured, what its time goes to, and the rest."""
+
+    figures: tuple[Figure, ...]
+    wanted: str
+    measured: str
+    dominates: str
+    information: tuple[str, ...] = ()
+
+
+def rate_of(samples: Iterable[float]) -> Rate:
     """Fold samples into median, minimum and maximum."""
-    return Rate(statistics.median(samples), min(samples), max(samples))
+    values = list(samples)
+    return Rate(statistics.median(values), min(values), max(values))
 
 
 def run_for(operation: Callable[[], int], seconds: float) -> float:
-    """Repeat ``operation`` (returns how many operations it did) for about ``seconds``; return operations per second."""
-    done, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
+    """Repeat ``operation`` (returns how many operations it did) for ``seconds`` of CPU; return operations per second.
+
+    CPU time, not the clock's: what the machine's other tenants take is not ours to count.
+    """
+    done, start = 0, time.process_time()
+    while (elapsed := time.process_time() - start) < seconds:
         done += operation()
     return done / elapsed
 
 
-def compare(
-    name: str,
-    ours: Callable[[], int],
-    bare: Callable[[], int],
-    note: str,
-    *,
-    pairs: int = 7,
-    seconds: float = 0.5,
-) -> Figure:
-    """Time ``ours`` against ``bare`` in ``pairs`` interleaved runs of ``seconds`` each, after one warm-up of both."""
-    run_for(ours, seconds / 5)
-    run_for(bare, seconds / 5)
-    samples = [(run_for(ours, seconds), run_for(bare, seconds)) for _ in range(pairs)]
+def compare(name: str, ours: Callable[[], int], bare: Callable[[], int], scale: Scale, note: str = "") -> Figure:
+    """Time ``ours`` against ``bare``, both pure computation, in interleaved runs after a warm-up of each."""
+    run_for(ours, scale.seconds / 5)
+    run_for(bare, scale.seconds / 5)
+    samples = [(run_for(ours, scale.seconds), run_for(bare, scale.seconds)) for _ in range(scale.pairs)]
+    return figure_of(name, samples, note)
+
+
+def figure_of(name: str, samples: list[tuple[float, float]], note: str = "") -> Figure:
+    """Return the figure of ``(ours, bare)`` rates taken side by side."""
     return Figure(
         name,
-        rate_of([a for a, _ in samples]),
-        rate_of([b for _, b in samples]),
-        rate_of([a / b for a, b in samples]),
+        rate_of(ours for ours, _ in samples),
+        rate_of(bare for _, bare in samples),
+        rate_of(ours / bare for ours, bare in samples),
         note,
     )
