@@ -1,8 +1,7 @@
 """The edge's own store: one SQLite file in which nothing personal can be read without the edge's key.
 
-Every row is sealed with AES-256-GCM (NIST SP 800-38D, random 96-bit nonce) under a key derived from the edge's
-``store.key``; the row's identity is the additional data, so a row moved to another person's place does not open.
-What SQLite must compare (local ids, refs, content) stands as an HMAC. ``secure_delete`` overwrites what goes.
+Every row is sealed to its place under the edge's ``store.key`` (``row_seal``); what SQLite must compare (local ids,
+refs, content) stands as an HMAC. ``secure_delete`` overwrites what goes.
 
 Several records of one person may stand here (a monthly stream and an API answer, under two local ids): the hub gives
 them one ``ref``, and from then on they answer as one.
@@ -13,7 +12,6 @@ from __future__ import annotations
 import hmac
 import os
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +20,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
 from connectors.kit.port import Json, Quarantined, Reason
+from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
@@ -95,12 +88,11 @@ class Pending:
 class EdgeStore:
     """See the module. One object per process; safe to share between threads."""
 
-    def __init__(self, connection: Any, key: bytes) -> None:
+    def __init__(self, connection: Any, rows: RowSeal) -> None:
         self._db = connection
         self._lock = threading.RLock()
         self._depth = 0
-        self._aead = AESGCM(_derive(key, b"maillon/edge-store-seal/v1"))
-        self._mac = _derive(key, b"maillon/edge-store-index/v1")
+        self._rows = rows
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
@@ -109,15 +101,14 @@ class EdgeStore:
         Raises ``MaillonError(CONFIGURATION)`` for a key of another length, another store's key or another schema
         version, and ``MaillonError(STORAGE)`` when the disk or SQLite refuses.
         """
-        if len(key) != 32:
-            raise MaillonError(ErrorKind.CONFIGURATION, "the edge store's key is 32 bytes")
+        rows = RowSeal(key)
         try:
             # SQLite gives the WAL and the shared-memory file the mode of the database.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
                 db.execute(f"PRAGMA {pragma}")
-            store = cls(db, key)
+            store = cls(db, rows)
             store._prepare()
         except (OSError, sqlite3.Error) as error:
             raise MaillonError(ErrorKind.STORAGE, f"edge store: {type(error).__name__}") from None
@@ -159,16 +150,18 @@ class EdgeStore:
         Each format keeps its own traits, so that two files with two spellings do not overwrite one another in turn;
         the tokens of all are offered to the hub. A change puts the subject back among :meth:`pending`.
         """
-        key, wire = self._key("subject", local_id), tokens.to_wire()
-        tag = self._tag("identity", {"identity": dict(identity_traits), "tokens": wire})
+        key, wire = self._rows.key("subject", local_id), tokens.to_wire()
+        tag = self._rows.tag("identity", {"identity": dict(identity_traits), "tokens": wire})
         with self.batch():
             if self._one("SELECT tag FROM identity WHERE key = ? AND format = ?", key, format) == (tag,):
                 return False
-            body = self._seal({"identity": dict(identity_traits), "tokens": wire}, b"identity", key, format.encode())
+            body = self._rows.seal(
+                {"identity": dict(identity_traits), "tokens": wire}, b"identity", key, format.encode()
+            )
             self._execute("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)", key, format, tag, body)
             self._execute(
                 "INSERT INTO subject (key, body) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET changes = changes + 1",
-                *(key, self._seal({"local_id": local_id}, b"subject", key)),
+                *(key, self._rows.seal({"local_id": local_id}, b"subject", key)),
             )
         return True
 
@@ -179,7 +172,7 @@ class EdgeStore:
         )
         found: Json = {}
         for key, format, body in rows:
-            for name, value in self._unseal(body, b"identity", key, format.encode())["identity"].items():
+            for name, value in self._rows.unseal(body, b"identity", key, format.encode())["identity"].items():
                 found.setdefault(name, value)
         return found or None
 
@@ -189,21 +182,19 @@ class EdgeStore:
 
     def record_key(self, local_id: str) -> str:
         """Return the name under which the hub knows this record: stable, and nothing without the edge's key."""
-        return b64url.encode(hmac.digest(self._mac, b"record\0" + local_id.encode(), "sha256")[:16])
+        return b64url.encode(self._rows.key("record", local_id))
 
     def pending(self, limit: int = 500) -> list[Pending]:
         """Return up to ``limit`` subjects the hub must still be told about."""
         found = []
         rows = self._all("SELECT key, body, changes FROM subject WHERE changes > 0 LIMIT ?", limit)
         for key, body, changes in rows:
-            local_id = self._unseal(body, b"subject", key)["local_id"]
+            local_id = self._rows.unseal(body, b"subject", key)["local_id"]
             tokens = self._tokens([key])
             sections = {path.split(".", 1)[0] for path in self._statements([key])}
             if tokens is not None:
                 found.append(Pending(local_id, self.record_key(local_id), tokens, tuple(sorted(sections)), changes))
         return found
-
-    unregistered = pending
 
     # --- refs ---------------------------------------------------------------------------------------------------
 
@@ -213,12 +204,12 @@ class EdgeStore:
         ``changes`` is that of the :class:`Pending` that was told: a change made meanwhile stays to be told. Raises
         ``MaillonError(UNKNOWN_SUBJECT)`` when this edge has no such subject.
         """
-        key, ref_key = self._subject(local_id), self._key("ref", ref)
+        key, ref_key = self._subject(local_id), self._rows.key("ref", ref)
         with self.batch():
             done = self._execute(
                 "UPDATE subject SET ref_key = ?, ref = ?, changes = iif(changes > coalesce(?, changes), changes, 0)"
                 " WHERE key = ?",
-                *(ref_key, self._seal({"ref": ref}, b"ref", key), changes, key),
+                *(ref_key, self._rows.seal({"ref": ref}, b"ref", key), changes, key),
             )
             if done.rowcount == 0:
                 raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
@@ -227,12 +218,14 @@ class EdgeStore:
         """Return the hub's pseudonym of ``local_id``; ``None`` when unknown or not registered yet."""
         key = self._subject(local_id)
         row = self._one("SELECT ref FROM subject WHERE key = ?", key)
-        return None if row is None or row[0] is None else str(self._unseal(row[0], b"ref", key)["ref"])
+        return None if row is None or row[0] is None else str(self._rows.unseal(row[0], b"ref", key)["ref"])
 
     def local_of(self, ref: str) -> str | None:
         """Return one local id behind ``ref`` (any of them answers for all); ``None`` when unknown."""
-        row = self._one("SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT 1", self._key("ref", ref))
-        return None if row is None else str(self._unseal(row[1], b"subject", row[0])["local_id"])
+        row = self._one(
+            "SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT 1", self._rows.key("ref", ref)
+        )
+        return None if row is None else str(self._rows.unseal(row[1], b"subject", row[0])["local_id"])
 
     # --- fragments ----------------------------------------------------------------------------------------------
 
@@ -250,12 +243,12 @@ class EdgeStore:
         The same content again changes nothing (``date_collecte`` does not count); an earlier state is left out; an
         answer that is only ``indisponible`` or ``maintenance`` never replaces one that says something.
         """
-        key, statements = self._key("subject", local_id), fragment["statements"]
+        key, statements = self._rows.key("subject", local_id), fragment["statements"]
         moment = 0 if as_of is None else int(as_of.timestamp())
         weak = all(s.get("absence") in WEAK_ABSENCES for s in statements.values())
         content = {p: {k: v for k, v in s.items() if k != "date_collecte"} for p, s in statements.items()}
-        tag = self._tag("fragment", content)
-        sections = self._tag("sections", sorted({path.split(".", 1)[0] for path in statements}))
+        tag = self._rows.tag("fragment", content)
+        sections = self._rows.tag("sections", sorted({path.split(".", 1)[0] for path in statements}))
         with self.batch():
             row = self._one("SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format)
             if row is not None:
@@ -263,10 +256,10 @@ class EdgeStore:
                     return Change.UNCHANGED
                 if (row[2] > moment and not row[3]) or (weak and not row[3]):
                     return Change.OLDER
-            body = self._seal({"statements": dict(statements)}, b"fragment", key, format.encode())
+            body = self._rows.seal({"statements": dict(statements)}, b"fragment", key, format.encode())
             self._execute(
                 "INSERT OR REPLACE INTO fragment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                *(key, format, tag, sections, moment, weak, self._key("file", source_file_digest.hex()), body),
+                *(key, format, tag, sections, moment, weak, self._rows.key("file", source_file_digest.hex()), body),
             )
             if row is None or row[1] != sections:
                 self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
@@ -284,13 +277,15 @@ class EdgeStore:
 
     def has_file(self, digest: bytes, mapping: str) -> bool:
         """Say whether the file of that SHA-256 was wholly ingested under this ``mapping`` version."""
-        row = self._one("SELECT 1 FROM file WHERE key = ? AND mapping = ?", self._key("file", digest.hex()), mapping)
+        row = self._one(
+            "SELECT 1 FROM file WHERE key = ? AND mapping = ?", self._rows.key("file", digest.hex()), mapping
+        )
         return row is not None
 
     def remember_file(self, digest: bytes, mapping: str, at: datetime) -> None:
         """Remember that the file was wholly ingested."""
         with self.batch():
-            key = self._key("file", digest.hex())
+            key = self._rows.key("file", digest.hex())
             self._execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", key, mapping, int(at.timestamp()))
 
     def quarantine(self, entry: Quarantined, file_digest: bytes, format: str, at: datetime) -> bool:
@@ -299,7 +294,7 @@ class EdgeStore:
             done = self._execute(
                 "INSERT OR IGNORE INTO quarantine (file, format, position, path, reason, detail, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                self._key("file", file_digest.hex()),
+                self._rows.key("file", file_digest.hex()),
                 *(format, entry.position, entry.path, entry.reason.value, entry.detail),
                 int(at.timestamp()),
             )
@@ -309,7 +304,7 @@ class EdgeStore:
         """Return what was set aside, of one file or of all, in order."""
         rows = self._all(
             "SELECT position, path, reason, detail FROM quarantine WHERE ?1 IS NULL OR file = ?1 ORDER BY id",
-            None if file_digest is None else self._key("file", file_digest.hex()),
+            None if file_digest is None else self._rows.key("file", file_digest.hex()),
         )
         return [Quarantined(position, path, Reason(reason), detail) for position, path, reason, detail in rows]
 
@@ -337,7 +332,7 @@ class EdgeStore:
         with self.batch():
             self._execute(
                 "INSERT OR IGNORE INTO served VALUES (?, ?, ?)",
-                *(self._key("order", order_id), commitment, int(at.timestamp())),
+                *(self._rows.key("order", order_id), commitment, int(at.timestamp())),
             )
 
     def served_commitments(self) -> list[tuple[str, datetime]]:
@@ -353,21 +348,21 @@ class EdgeStore:
             if version == 0:
                 for statement in _TABLES.split(";\n"):
                     self._execute(statement)
-                self._execute("INSERT INTO meta VALUES ('key_check', ?)", self._key("check", ""))
+                self._execute("INSERT INTO meta VALUES ('key_check', ?)", self._rows.key("check", ""))
                 self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
-            if check is None or not hmac.compare_digest(check[0], self._key("check", "")):
+            if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):
                 raise MaillonError(ErrorKind.CONFIGURATION, "this key is not this edge store's")
 
     def _first_time(self, kind: str, value: str, expires_at: datetime) -> bool:
         with self.batch():
-            row = (self._key(kind, value), int(expires_at.timestamp()))
+            row = (self._rows.key(kind, value), int(expires_at.timestamp()))
             return bool(self._execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", *row).rowcount)
 
     def _subject(self, local_id: str) -> bytes:
-        return self._key("subject", local_id)
+        return self._rows.key("subject", local_id)
 
     def _same_person(self, key: bytes) -> list[bytes]:
         rows = self._all(
@@ -379,7 +374,7 @@ class EdgeStore:
         ranked = []
         for key in keys:
             for format, as_of, body in self._all("SELECT format, as_of, body FROM fragment WHERE key = ?", key):
-                for path, statement in self._unseal(body, b"fragment", key, format.encode())["statements"].items():
+                for path, statement in self._rows.unseal(body, b"fragment", key, format.encode())["statements"].items():
                     ranked.append((path, statement.get("absence") not in WEAK_ABSENCES, as_of, format, key, statement))
         return {row[0]: row[-1] for row in sorted(ranked, key=lambda row: row[:-1])}
 
@@ -387,28 +382,8 @@ class EdgeStore:
         sets = []
         for key in keys:
             for format, body in self._all("SELECT format, body FROM identity WHERE key = ? ORDER BY format", key):
-                sets.append(TokenSet.from_wire(self._unseal(body, b"identity", key, format.encode())["tokens"]))
+                sets.append(TokenSet.from_wire(self._rows.unseal(body, b"identity", key, format.encode())["tokens"]))
         return TokenSet.merged(sets) if sets else None
-
-    def _key(self, kind: str, value: str) -> bytes:
-        return hmac.digest(self._mac, f"{kind}\0{value}".encode(), "sha256")[:16]
-
-    def _tag(self, kind: str, value: object) -> bytes:
-        return hmac.digest(
-            self._mac, kind.encode() + b"\0" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS), "sha256"
-        )
-
-    def _seal(self, value: object, *place: bytes) -> bytes:
-        nonce = os.urandom(12)
-        # A fragment repeats its provenance in every statement: packed, it is a quarter of the writing. No one but
-        # the source chooses any part of it, so its length tells nothing that the sections do not.
-        return nonce + self._aead.encrypt(nonce, zlib.compress(orjson.dumps(value), 1), b"\0".join(place))
-
-    def _unseal(self, sealed: bytes, *place: bytes) -> Any:
-        try:
-            return orjson.loads(zlib.decompress(self._aead.decrypt(sealed[:12], sealed[12:], b"\0".join(place))))
-        except (InvalidTag, ValueError, zlib.error):
-            raise MaillonError(ErrorKind.STORAGE, "an edge store row was altered or moved") from None
 
     def _execute(self, sql: str, *args: object) -> Any:
         try:
@@ -423,8 +398,3 @@ class EdgeStore:
     def _all(self, sql: str, *args: object) -> list[tuple[Any, ...]]:
         with self._lock:
             return list(self._execute(sql, *args).fetchall())
-
-
-def _derive(key: bytes, info: bytes) -> bytes:
-    # The store's key is uniform, so HKDF's extract step (RFC 5869 §3.3) is not needed.
-    return HKDFExpand(SHA256(), 32, info).derive(key)
