@@ -94,13 +94,8 @@ class HubHome:
         pinned = self.pinned_root() if self.root.exists() else root_public_jwk
         if pinned != keys.public_jwk(root_public_jwk, "Ed25519"):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "another root than the one pinned")
-        now = clock.now()
-        seen = (
-            Directory.verify(self.directory.read_text().strip(), pinned, now, 1).version
-            if self.directory.exists()
-            else 1
-        )
-        directory = Directory.verify(token, pinned, now, seen)
+        seen = Directory.version_of(self.directory_token(), pinned) if self.directory.exists() else 1
+        directory = Directory.verify(token, pinned, clock.now(), seen)
         for file, content in ((self.root, orjson.dumps(pinned)), (self.directory, token.encode("ascii"))):
             replacement = file.with_name(f".{file.name}.new")
             replacement.write_bytes(content + b"\n")

@@ -125,8 +125,8 @@ def survey(
         state, stored = state_of(uow, policy, person)
         events = tuple(stored)
     suspended = uow.partners.suspended()
-    # The requester itself may have been suspended since it signed in: then nothing goes.
-    may_receive = request.recipient.slug not in suspended and directory.partner(request.recipient.slug).is_active
+    # The requester itself may have been suspended, or have left, since it signed in: then nothing goes.
+    active = {partner.slug for partner in directory.partners() if partner.is_active} - suspended
     decisions = []
     for source in directory.partners():
         wanted = request.wanted & _supplied(policy, source)
@@ -145,9 +145,9 @@ def survey(
         )
         decision = decide(policy, question, authority(state, policy, question))
         holding = holdings.get(source.slug)
-        reachable = source.is_active and source.slug not in suspended
+        reachable = source.slug in active
         sendable = 0
-        if person is not None and holding is not None and reachable and may_receive:
+        if person is not None and holding is not None and {source.slug, request.recipient.slug} <= active:
             sendable = decision.allowed & _declared(policy, holding.sections)
         decisions.append(SourceDecision(source, question, decision, holding is not None, reachable, sendable))
     return Standing(uow.at, person, version, policy, directory, suspended, tuple(decisions), events)

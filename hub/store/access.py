@@ -9,11 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-import rfc8785
 from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select
 
 from connectors.kit.runtime.ids import EventId, PersonId
-from hub.store.journal import EventClass, Journal
+from hub.store.journal import EventClass, Journal, canonical
 from hub.store.tables import access_agent, access_event, access_field
 
 
@@ -105,26 +104,34 @@ class AccessLog:
 
     def append(self, event: AccessEvent) -> AppendedEvent:
         """Append one event and its fields; the payload is committed to as its JCS bytes."""
-        payload = rfc8785.dumps(dict(event.payload))
+        payload = canonical(event.payload)
         seq, salt, bound = self._journal.append(EventClass.ACCESS, payload, event_id=event.event_id)
         self._connection.execute(
-            insert(access_event).values(
-                seq=seq,
-                event_id=event.event_id,
-                kind=event.kind.value,
-                trace_id=event.trace_id,
-                person_id=event.person_id,
-                partner=event.partner,
-                source=event.source,
-                purpose=event.purpose,
-                outcome=event.outcome,
-                payload=payload.decode(),
-                salt=salt,
-                at=self._at,
-            )
+            insert(access_event),
+            {
+                "seq": seq,
+                "event_id": event.event_id,
+                "kind": event.kind.value,
+                "trace_id": event.trace_id,
+                "person_id": event.person_id,
+                "partner": event.partner,
+                "source": event.source,
+                "purpose": event.purpose,
+                "outcome": event.outcome,
+                "payload": payload.decode(),
+                "salt": salt,
+                "at": self._at,
+            },
         )
         if event.agent is not None:
-            self._connection.execute(insert(access_agent).values(seq=seq, agent=event.agent, case=event.case))
+            self._connection.execute(
+                insert(access_agent),
+                {
+                    "seq": seq,
+                    "agent": event.agent,
+                    "case": event.case,
+                },
+            )
         if event.fields:
             rows = [{"seq": seq, "path": path, "status": status} for path, status in event.fields.items()]
             self._connection.execute(insert(access_field), rows)

@@ -22,7 +22,7 @@ class Bookkeeping:
     def use_once(self, scope: str, value: str, expires_at: datetime) -> bool:
         """Mark ``value`` as used within ``scope``; return False when it already was."""
         row = {"scope": scope, "digest": hashlib.sha256(value.encode()).digest(), "expires_at": expires_at}
-        return self._connection.execute(insert(used_once).values(row).on_conflict_do_nothing()).rowcount == 1
+        return self._connection.execute(insert(used_once).on_conflict_do_nothing(), row).rowcount == 1
 
     def purge(self) -> int:
         """Forget what has expired; return how many values that was."""

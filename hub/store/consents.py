@@ -42,19 +42,20 @@ class ConsentRegister:
         seq, commitment_salt, _ = self._journal.append(EventClass.CONSENT, jws.encode("ascii"))
         receipt_id = new_uuid()
         self._connection.execute(
-            insert(consent_event).values(
-                person_id=person_id,
-                seq=seq,
-                record_id=record_id,
-                kind=kind,
-                collector=collector,
-                jws=jws,
-                jws_digest=digest,
-                salt=salt,
-                commitment_salt=commitment_salt,
-                receipt_id=receipt_id,
-                at=self._at,
-            )
+            insert(consent_event),
+            {
+                "person_id": person_id,
+                "seq": seq,
+                "record_id": record_id,
+                "kind": kind,
+                "collector": collector,
+                "jws": jws,
+                "jws_digest": digest,
+                "salt": salt,
+                "commitment_salt": commitment_salt,
+                "receipt_id": receipt_id,
+                "at": self._at,
+            },
         )
         return StoredEvent(person_id, seq, record_id, kind, collector, jws, receipt_id, self._at)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
+import orjson
 from sqlalchemy import Connection, func, insert, select
 
 from connectors.kit.runtime.ids import EventId, new_uuid
@@ -26,6 +28,14 @@ class EventClass(StrEnum):
     ACCESS = "access"
     POLICY = "policy"
     KEY = "key"
+
+
+def canonical(payload: Mapping[str, object]) -> bytes:
+    """Return the JCS bytes (RFC 8785) of an event's payload: ASCII member names, no fractions.
+
+    Within those bounds sorted compact JSON is JCS; a test holds it against ``rfc8785``, which is fifty times slower.
+    """
+    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
 
 
 def commitment(salt: bytes, payload: bytes) -> bytes:
@@ -46,9 +56,8 @@ class Journal:
         salt = secrets.token_bytes(32)
         bound = commitment(salt, payload)
         result = self._connection.execute(
-            insert(journal).values(
-                {"event_id": event_id or new_uuid(), "class": kind.value, "at": self._at, "commitment": bound}
-            )
+            insert(journal),
+            {"event_id": event_id or new_uuid(), "class": kind.value, "at": self._at, "commitment": bound},
         )
         assert result.inserted_primary_key is not None  # noqa: S101 (one row was inserted)
         return int(result.inserted_primary_key[0]), salt, bound

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import rfc8785
 from sqlalchemy import Connection, func, insert, select
 
-from hub.store.journal import EventClass, Journal
+from hub.store.journal import EventClass, Journal, canonical
 from hub.store.tables import directory_version, partner_event
 
 
@@ -33,12 +32,19 @@ class Partners:
 
     def suspend(self, slug: str, *, suspended: bool, reason: str, actor: str) -> None:
         """Append a suspension (or its end)."""
-        payload = rfc8785.dumps({"actor": actor, "reason": reason, "slug": slug, "suspended": suspended})
+        payload = canonical({"actor": actor, "reason": reason, "slug": slug, "suspended": suspended})
         seq, salt, _ = self._journal.append(EventClass.POLICY, payload)
         self._connection.execute(
-            insert(partner_event).values(
-                slug=slug, seq=seq, suspended=suspended, reason=reason, actor=actor, salt=salt, at=self._at
-            )
+            insert(partner_event),
+            {
+                "slug": slug,
+                "seq": seq,
+                "suspended": suspended,
+                "reason": reason,
+                "actor": actor,
+                "salt": salt,
+                "at": self._at,
+            },
         )
 
     def suspensions(self) -> dict[str, Suspension]:
@@ -59,5 +65,13 @@ class Partners:
 
     def accept_directory(self, version: int, digest: str) -> None:
         """Remember that ``version`` was accepted; the caller has checked that it is the newest."""
-        seq, _, _ = self._journal.append(EventClass.KEY, rfc8785.dumps({"directory": digest, "version": version}))
-        self._connection.execute(insert(directory_version).values(version=version, seq=seq, digest=digest, at=self._at))
+        seq, _, _ = self._journal.append(EventClass.KEY, canonical({"directory": digest, "version": version}))
+        self._connection.execute(
+            insert(directory_version),
+            {
+                "version": version,
+                "seq": seq,
+                "digest": digest,
+                "at": self._at,
+            },
+        )

@@ -34,7 +34,12 @@ class Persons:
         """Return a new person's id."""
         person_id = PersonId(new_uuid())
         self._connection.execute(
-            insert(person).values(person_id=person_id, created_at=self._at, provisional=provisional)
+            insert(person),
+            {
+                "person_id": person_id,
+                "created_at": self._at,
+                "provisional": provisional,
+            },
         )
         return person_id
 
@@ -66,16 +71,24 @@ class Persons:
         """Add a record, linked to ``person_id`` by ``rule`` on the word of ``actor``; return its id."""
         record_id = new_uuid()
         self._connection.execute(
-            insert(record).values(
-                record_id=record_id,
-                partner=partner,
-                record_key=record_key,
-                flags=orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode(),
-                created_at=self._at,
-            )
+            insert(record),
+            {
+                "record_id": record_id,
+                "partner": partner,
+                "record_key": record_key,
+                "flags": orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode(),
+                "created_at": self._at,
+            },
         )
         self._connection.execute(
-            insert(link).values(person_id=person_id, record_id=record_id, since=self._at, rule=rule, actor=actor)
+            insert(link),
+            {
+                "person_id": person_id,
+                "record_id": record_id,
+                "since": self._at,
+                "rule": rule,
+                "actor": actor,
+            },
         )
         return record_id
 
@@ -122,7 +135,7 @@ class Persons:
     def add_ref(self, person_id: PersonId, partner: str, epoch: int, lookup: bytes) -> None:
         """Remember the keyed look-up of a person's ref at ``partner``; does nothing when it is there."""
         row = {"person_id": person_id, "partner": partner, "epoch": epoch, "lookup": lookup}
-        self._connection.execute(upsert(person_ref).values(row).on_conflict_do_nothing())
+        self._connection.execute(upsert(person_ref).on_conflict_do_nothing(), row)
 
     def by_ref(self, partner: str, lookup: bytes) -> PersonId | None:
         """Return whom a keyed look-up of ``partner``'s means, None when no one."""

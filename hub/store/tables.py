@@ -204,6 +204,7 @@ access_field = Table(
     Column("status", String(24), nullable=False),
     PrimaryKeyConstraint("seq", "path"),
     Index("ix_access_field_path", "path", "seq"),
+    sqlite_with_rowid=False,
 )
 
 # Apart, so that showing who saw what (service and function) never joins an agent's handle by accident.

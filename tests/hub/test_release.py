@@ -187,6 +187,21 @@ def test_a_partner_suspended_between_the_gates_gives_and_gets_nothing(
     assert released(answer) == set()
 
 
+def test_a_requester_that_left_the_directory_gets_nothing_and_the_log_says_so(
+    world: World, known: dict[str, str]
+) -> None:
+    grant(world, known)
+
+    def leave(slug: str) -> None:
+        del world.entries["departement"]
+        world.sign_directory()
+        assert world.hub.directory.refresh()
+
+    world.edges.before = leave
+    assert world.pull(known["departement"])["fragments"] == []
+    assert [row.outcome for row in rows(world, "delivered")] == ["nothing"]  # type: ignore[attr-defined]
+
+
 def test_another_directory_between_the_gates_is_decided_on_again(world: World, known: dict[str, str]) -> None:
     grant(world, known)
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rfc8785
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
@@ -19,7 +22,7 @@ from hub.keyring import Keyring
 from hub.store import tables
 from hub.store.access import AccessEvent, AccessKind
 from hub.store.engine import open_engine
-from hub.store.journal import EventClass, commitment
+from hub.store.journal import EventClass, canonical, commitment
 from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
@@ -285,6 +288,25 @@ def test_commitments_bind_the_stored_payload(writer: Writer, engine: Engine) -> 
         bound = connection.execute(select(tables.journal.c.commitment)).scalar_one()
     assert bound == commitment(row.salt, row.payload.encode())
     assert bound != commitment(bytes(32), row.payload.encode())
+
+
+_TEXT, _NAME = st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(codec="ascii"))
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="ascii")), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(_NAME, _JSON, max_size=5))
+def test_payloads_are_committed_to_in_canonical_form(payload: dict[str, object]) -> None:
+    assert canonical(payload) == rfc8785.dumps(payload)  # type: ignore[arg-type]
 
 
 def test_secrets_are_wrapped_and_bound_to_their_person(tmp_path: Path) -> None:

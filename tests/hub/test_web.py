@@ -242,6 +242,9 @@ def test_a_directory_that_ran_out_stops_everything(world: World) -> None:
     world.clock.advance(timedelta(days=91))
     assert world.client.get("/health").status_code == 503
     problem(world.sign_in(world.assertion("caf")), ErrorKind.UNTRUSTED_DIRECTORY)
+    world.sign_directory()
+    assert world.hub.directory.refresh()
+    assert world.client.get("/health").status_code == 200
 
 
 def test_a_bad_policy_keeps_the_old_one(tmp_path: Path, world: World) -> None:

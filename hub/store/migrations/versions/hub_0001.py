@@ -197,6 +197,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=24), nullable=False),
         sa.ForeignKeyConstraint(["seq"], ["access_event.seq"], name=op.f("fk_access_field_seq")),
         sa.PrimaryKeyConstraint("seq", "path", name=op.f("pk_access_field")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_access_field_path", "access_field", ["path", "seq"], unique=False)
     for table in _EVENTS:
