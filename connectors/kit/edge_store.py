@@ -35,20 +35,22 @@ SCHEMA_VERSION = 1
 WEAK_ABSENCES = frozenset({"indisponible", "maintenance"})
 """Absences that say something of the moment, not of the person: they never replace what is already known."""
 
+# Tables of sealed bodies keep their rowid: a body is too long for the tree of a WITHOUT ROWID table, and the keys are
+# digests, so that tree would be rewritten everywhere at once.
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE subject (
   key BLOB PRIMARY KEY, body BLOB NOT NULL, ref_key BLOB, ref BLOB, changes INTEGER NOT NULL DEFAULT 1
-) WITHOUT ROWID;
+);
 CREATE INDEX subject_ref ON subject (ref_key) WHERE ref_key IS NOT NULL;
 CREATE INDEX subject_pending ON subject (changes) WHERE changes > 0;
 CREATE TABLE identity (
   key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
-) WITHOUT ROWID;
+);
 CREATE TABLE fragment (
   key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, sections BLOB NOT NULL, as_of INTEGER NOT NULL,
   weak INTEGER NOT NULL, file BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
-) WITHOUT ROWID;
+);
 CREATE TABLE file (
   key BLOB NOT NULL, mapping TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (key, mapping)
 ) WITHOUT ROWID;

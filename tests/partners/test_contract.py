@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_release_policy_is_the_partners_own(partners: dict[str, PartnerFolder]) 
     assert "identifiants.nir" not in caf.releases("departement", "accompagnement_global")
     assert caf.releases("association", "statistiques") == frozenset()
     assert caf.releases("sante", "accompagnement_global") == frozenset()
+
+
+def test_manifests_name_purposes_and_roles_that_exist(partners: dict[str, PartnerFolder]) -> None:
+    config = bundled_directory().parents[1] / "config"
+    purposes = set(tomllib.loads((config / "purposes.toml").read_text("utf-8"))["purposes"])
+    roles = set(tomllib.loads((config / "roles.toml").read_text("utf-8"))["roles"])
+    for partner in partners.values():
+        assert set(partner.roles) <= roles
+        for row in partner.release:
+            assert row.purposes <= purposes
+            assert "statistiques" not in row.purposes
 
 
 # --- a folder is all it takes ---------------------------------------------------------------------------------------
