@@ -1,1 +1,1 @@
-"""One folder a partner: ``manifest.toml``, ``mapping.toml``, ``record.schema.json``, ``samples/``, at need ``reader.py``."""
+"""One folder a partner: ``manifest.toml``, ``mapping.toml``, ``record.schema.json``, ``samples/``, at need a plugin."""
