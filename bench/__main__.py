@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import caf_stream, decide, validate
+from bench import caf_stream, decide, pull, validate
 from bench.harness import QUICK, Result, Say, Scale
 
 BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
     "decide": decide.run,
     "validate": validate.run,
     "caf_stream": caf_stream.run,
+    "pull": pull.run,
 }
 RESULTS = Path(__file__).parent / "results.md"
 

@@ -29,14 +29,16 @@ QUICK = Scale(pairs=3, seconds=0.1, persons=(500, 2_000))
 
 @dataclass(frozen=True)
 class Rate:
-    """A number per second, or a ratio, over several runs."""
+    """A number per second (or in another ``unit``), or a ratio, over several runs."""
 
     median: float
     low: float
     high: float
+    unit: str = "/s"
 
     def __str__(self) -> str:
-        return f"{self.median:,.0f}/s ({self.low:,.0f}–{self.high:,.0f})"
+        digits = 0 if self.median >= 100 else 1
+        return f"{self.median:,.{digits}f}{self.unit} ({self.low:,.{digits}f}–{self.high:,.{digits}f})"
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ class Result:
     information: tuple[str, ...] = ()
 
 
-def rate_of(samples: Iterable[float]) -> Rate:
+def rate_of(samples: Iterable[float], unit: str = "/s") -> Rate:
     """Fold samples into median, minimum and maximum."""
     values = list(samples)
-    return Rate(statistics.median(values), min(values), max(values))
+    return Rate(statistics.median(values), min(values), max(values), unit)
 
 
 def run_for(operation: Callable[[], int], seconds: float) -> float:
@@ -91,12 +93,12 @@ def compare(name: str, ours: Callable[[], int], bare: Callable[[], int], scale: 
     return figure_of(name, samples, note)
 
 
-def figure_of(name: str, samples: list[tuple[float, float]], note: str = "") -> Figure:
-    """Return the figure of ``(ours, bare)`` rates taken side by side."""
+def figure_of(name: str, samples: list[tuple[float, float]], note: str = "", unit: str = "/s") -> Figure:
+    """Return the figure of ``(ours, bare)`` measures taken side by side."""
     return Figure(
         name,
-        rate_of(ours for ours, _ in samples),
-        rate_of(bare for _, bare in samples),
+        rate_of((ours for ours, _ in samples), unit),
+        rate_of((bare for _, bare in samples), unit),
         rate_of(ours / bare for ours, bare in samples),
         note,
     )
