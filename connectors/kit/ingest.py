@@ -191,12 +191,11 @@ def _ready(
     return _Ready(item, traits, tokens, identity.warnings)
 
 
-def register_pending(
-    store: EdgeStore, hub: Registrar, undeclared_sections: frozenset[str] = frozenset(), batch: int = BATCH
-) -> int:
+def register_pending(store: EdgeStore, hub: Registrar, *, declares_sections: bool = True, batch: int = BATCH) -> int:
     """Tell the hub of every subject it does not know in its present state; returns how many.
 
-    Sections in ``undeclared_sections`` (their mere existence says too much) are never named. A failure leaves the
+    Without ``declares_sections`` the hub hears of no section at all, for anyone: that ASE or MDPH holds a file is
+    itself a secret, and leaving out only those would tell the rest (DOMAIN §3). A failure leaves the
     rest pending and what was answered registered. Raises what ``hub.register`` raises.
     """
     done = 0
@@ -205,7 +204,7 @@ def register_pending(
             {
                 "record_key": subject.record_key,
                 **subject.tokens.to_wire(),
-                "sections": [section for section in subject.sections if section not in undeclared_sections],
+                "sections": list(subject.sections) if declares_sections else [],
             }
             for subject in pending
         ]

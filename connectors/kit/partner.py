@@ -93,7 +93,8 @@ class PartnerFolder:
     nir_autorise: bool
     can_collect: bool
     roles: tuple[str, ...]
-    undeclared_sections: frozenset[str]
+    declares_sections: bool
+    """Whether the hub may know which sections are held; no, where their mere existence says too much."""
     formats: Mapping[str, Format]
     release: tuple[ReleaseRow, ...]
     supplies: tuple[str, ...]
@@ -124,10 +125,6 @@ class PartnerFolder:
             for name, spec in manifest["formats"].items()
         }
         targets = frozenset(target for each in formats.values() for target in each.mapping.targets())
-        sections = {known.section for known in registry.fields()}
-        undeclared = frozenset(manifest.get("undeclared_sections", []))
-        if unknown := sorted(undeclared - sections):
-            raise _wrong(path, "manifest.toml: undeclared_sections", f"{unknown[0]} is not a section")
         digest = hashlib.sha256()
         for part in (manifest_bytes, mapping_bytes, schema_bytes, _optional(path, "reader.py")):
             digest.update(hashlib.sha256(part).digest())
@@ -141,7 +138,7 @@ class PartnerFolder:
             nir_autorise=manifest["nir_autorise"],
             can_collect=manifest["can_collect"],
             roles=tuple(manifest["roles"]),
-            undeclared_sections=undeclared,
+            declares_sections=manifest.get("declares_sections", True),
             formats=MappingProxyType(formats),
             release=tuple(_release(path, row) for row in manifest.get("release", [])),
             supplies=tuple(known.path for known in registry.fields() if known.path in targets),

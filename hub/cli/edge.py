@@ -160,7 +160,11 @@ def ingest_files(
 
         report = kit.ingest(sources, here.partner, here.store, here.tokeniser, here.clock, progress)
         click.echo(err=True)
-        registered = 0 if no_register else kit.register_pending(here.store, here.hub, here.partner.undeclared_sections)
+        registered = (
+            0
+            if no_register
+            else kit.register_pending(here.store, here.hub, declares_sections=here.partner.declares_sections)
+        )
         aside = [
             {"position": row.position, "path": row.path, "reason": row.reason.value, "detail": row.detail}
             for row in here.store.quarantined()

@@ -175,8 +175,9 @@ def test_sections_whose_existence_is_a_secret_are_not_declared(
 ) -> None:
     run(departement, store, write(tmp_path / "a.csv", row(1)))
     hub = Hub()
-    register_pending(store, hub, frozenset({"accompagnement"}))
-    assert hub.batches[0][0]["sections"] == ["identifiants", "identite"]
+    register_pending(store, hub, declares_sections=False)
+    # Not even the harmless ones: were they told, what is left out would tell the rest.
+    assert hub.batches[0][0]["sections"] == []
 
 
 def test_answers_to_another_question_are_refused(departement: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def change(folder: Path, name: str, old: str, new: str) -> None:
         ("manifest.toml", '"domiciliation.*"', '"domicile.*"', "release"),
         ("manifest.toml", "[formats.domiciliations]", "[formats.autre]", "formats."),
         ("manifest.toml", "roles =", "roles = [", "not TOML"),
-        ("manifest.toml", "roles = ", 'undeclared_sections = ["nulle"]\nroles = ', "undeclared_sections"),
+        ("manifest.toml", "roles = ", 'declares_sections = "non"\nroles = ', "declares_sections"),
         ("mapping.toml", '"domiciliation.organisme"', '"domiciliation.nom"', "not a dossier field"),
         ("mapping.toml", 'with = "depuis"', 'with = "unknown"', "transforms"),
         ("mapping.toml", "record.organisme", "file.organisme", "starts from"),
