@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Self, TypeVar
 
+import jsonschema
 import jsonschema_rs
 
 from connectors.kit.mapping import FormatMapping, LineageRow
@@ -120,6 +121,7 @@ class PartnerFolder:
         if unmatched := sorted(set(mappings) ^ set(manifest["formats"])):
             raise _wrong(path, f"formats.{unmatched[0]}", "stands in only one of manifest.toml and mapping.toml")
         schema = _located(path, lambda: strict_json.loads_object(schema_bytes))
+        _check_meta(path, schema)
         formats = {
             name: _format(path, name, spec, readers, schema, mappings[name])
             for name, spec in manifest["formats"].items()
@@ -220,6 +222,15 @@ def _format(
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise _wrong(path, f"record.schema.json: {spec['record']}", type(error).__name__) from None
     return Format(name, spec["description"], tuple(spec["media"]), reader, record_schema, mapping)
+
+
+def _check_meta(path: Path, schema: Json) -> None:
+    """Raise unless ``schema`` is a JSON Schema 2020-12, naming the place: an analyst writes it by hand."""
+    meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
+    error = jsonschema.exceptions.best_match(meta.iter_errors(schema))
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path) or "/"
+        raise _wrong(path, f"record.schema.json: {place}", f"is not JSON Schema 2020-12 ({error.validator})")
 
 
 def _release(path: Path, row: Json) -> ReleaseRow:

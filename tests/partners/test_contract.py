@@ -179,7 +179,7 @@ def change(folder: Path, name: str, old: str, new: str) -> None:
         ("mapping.toml", 'with = "depuis"', 'with = "depuis", absent = "inconnu"', "unknown absence"),
         ("mapping.toml", 'with = "depuis"', 'table = "codes"', "tables"),
         ("mapping.toml", "local_id =", "id =", "subjects.personne"),
-        ("record.schema.json", '"object"', '"objet"', "record.schema.json"),
+        ("record.schema.json", '"object"', '"objet"', "record.schema.json: $defs/ligne/type: is not JSON Schema"),
         ("record.schema.json", '{"$defs"', '{"$defs": {}, "$defs"', "duplicate key"),
         ("reader.py", "READERS =", "import nothing_of_the_kind\nREADERS =", "reader.py"),
     ],
