@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from connectors.kit.ingest import map_stream
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined
+from connectors.kit.readers import BUILT_IN as READERS
+from connectors.kit.transforms import BUILT_IN as TRANSFORMS
 
 GUIDE = Path(__file__).parents[2] / "docs" / "partners-guide.md"
 AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -63,3 +67,22 @@ def test_nothing_leaves_for_a_purpose_the_folder_does_not_name(folder: Path) -> 
     assert "domiciliation.date_debut" in partner.releases("departement", "accompagnement_global")
     assert not partner.releases("departement", "orientation_rsa")
     assert not partner.releases("bailleur", "accompagnement_global")
+
+
+def keys_of(schema: object) -> Iterator[str]:
+    """Yield every member name that a JSON Schema declares."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for child in schema.values():
+            yield from keys_of(child)
+    elif isinstance(schema, list):
+        for child in schema:
+            yield from keys_of(child)
+
+
+def test_the_whole_language_is_explained() -> None:
+    explained = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`\n]+)`", GUIDE.read_text("utf-8")))))
+    schema = GUIDE.parents[1] / "connectors" / "kit" / "mapping.schema.json"
+    assert set(keys_of(json.loads(schema.read_text("utf-8")))) - explained == set()
+    assert set(TRANSFORMS) - explained == set()
+    assert set(READERS) - explained == set()
