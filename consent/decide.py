@@ -9,6 +9,8 @@ from consent.policy import Policy
 
 _NO_RULE: Final = PurposeRule(0, 0, 0, 0, 0)
 _NO_ROLE: Final = (0, 0)
+_new: Final = tuple.__new__
+"""Builds the named tuple without its slower constructor; the order is that of :class:`Decision`."""
 
 
 def decide(policy: Policy, question: Question, authority: Authority) -> Decision:
@@ -20,7 +22,8 @@ def decide(policy: Policy, question: Question, authority: Authority) -> Decision
     or any exception releases nothing. ``authority`` is the one ``lifecycle.authority`` built for this question.
 
     Written as a sieve, each step taking its fields out of what is left: the nine masks are disjoint and cover
-    ``wanted`` by construction.
+    ``wanted`` by construction. Every operation on two hundred bits makes a new integer, so those that an empty mask
+    would make pointless are skipped; what withholds is compared with 0, so that a mask that is no integer fails closed.
     """
     try:
         a = question.attributes
@@ -45,29 +48,32 @@ def decide(policy: Policy, question: Question, authority: Authority) -> Decision
         by_role = wanted & role_deny
         undenied = wanted ^ by_role
         ruled = undenied & role_permit
-        within = ruled & cap
-        shielded = within & protected
-        left = within ^ shielded
-
-        allowed = left & obligation
-        denied = unproven = objected = missing = 0
-        asked = left & accord
-        if asked:
-            denied = asked & deny
-            asked ^= denied
-            agreed = asked & permit
-            allowed |= agreed
-            asked ^= agreed
-            unproven = asked & weak
-            missing = asked ^ unproven
-        told = left & information
-        if told:
-            objected = told & objection & opposable
-            told ^= objected
+        left = within = ruled & cap
+        allowed = shielded = denied = unproven = missing = objected = 0
+        if protected != 0:
+            shielded = left & protected
+            left ^= shielded
+        if accord:
+            asked = left & accord
+            if deny != 0:
+                denied = asked & deny
+                asked ^= denied
+            allowed = asked & permit
+            missing = asked ^ allowed
+            if weak:
+                unproven = missing & weak
+                missing ^= unproven
+        if information:
+            told = left & information
+            if objection != 0:
+                objected = told & objection & opposable
+                told ^= objected
             known = told & informed
             allowed |= known
             missing |= told ^ known
-        return tuple.__new__(
+        if obligation:
+            allowed |= left & obligation
+        return _new(
             Decision,
             (
                 allowed,

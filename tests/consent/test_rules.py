@@ -218,6 +218,7 @@ def test_the_role_decides_first_and_is_told_first() -> None:
         (Attributes(), set()),
         (Attributes(own=True), {DETTES, NOTES}),
         (Attributes(assigned=True), set()),
+        (Attributes(mission="enfance"), set()),
         (Attributes(assigned=True, mission="enfance"), {MESURE}),
         (Attributes(own=True, assigned=True, mission="enfance"), {DETTES, NOTES, MESURE}),
         (Attributes(own=True, mission="unknown"), set()),
