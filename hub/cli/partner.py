@@ -78,6 +78,19 @@ def list_partners(directory: Path, root_key: Path, as_json: bool) -> None:
     )
 
 
+@partner.command("renew")
+@_ROOT
+@json_option
+def renew(root: Path, as_json: bool) -> None:
+    """Sign the same partners again for another 90 days; to be installed at the hub like any new directory.
+
+    \b
+    Example:  maillon partner renew --root /media/usb/maillon-root
+    """
+    version = RootFolder.load(root).renew()
+    print_answer({"version": version}, as_json, f"Directory version {version} is signed: {root / 'directory.jws'}")
+
+
 @partner.command("install")
 @click.argument("directory", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--home", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="A hub's.")
@@ -102,10 +115,10 @@ def install(directory: Path, home: Path, root_key: Path, as_json: bool) -> None:
 @click.argument("slug")
 @click.option("--root", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Sign it for everyone.")
 @click.option("--home", type=click.Path(path_type=Path, exists=True, file_okay=False), help="At once, at this hub.")
-@click.option("--reason", default="", help="Kept in the hub's log.")
+@click.option("--reason", help="Kept in the hub's log; needed with --home.")
 @click.option("--resume", is_flag=True, help="End the suspension.")
 @json_option
-def suspend(slug: str, root: Path | None, home: Path | None, reason: str, resume: bool, as_json: bool) -> None:
+def suspend(slug: str, root: Path | None, home: Path | None, reason: str | None, resume: bool, as_json: bool) -> None:
     """Suspend SLUG: at the hub at once (--home), or in the directory every edge obeys (--root).
 
     \b
@@ -113,12 +126,14 @@ def suspend(slug: str, root: Path | None, home: Path | None, reason: str, resume
     """
     if (root is None) == (home is None):
         raise click.UsageError("one of --root and --home")
+    if home is not None and not reason:
+        raise click.UsageError("--reason is needed with --home")
     if root is not None:
         answer: dict[str, object] = {
             "version": RootFolder.load(root).set_status(slug, "active" if resume else "suspended")
         }
     else:
-        assert home is not None  # noqa: S101 (tells mypy what the check above established)
+        assert home is not None and reason  # noqa: S101, PT018 (tells mypy what the checks above established)
         answer = hub_client(home, "operator").suspend(slug, not resume, reason)
     state = "active again" if resume else "suspended"
     print_answer({"slug": slug, "suspended": not resume, **answer}, as_json, f"{slug} is {state}.")

@@ -9,8 +9,10 @@ from typing import Any, Self
 
 import click
 
-from connectors.kit.runtime.clock import SystemClock
+from connectors.kit import seal
+from connectors.kit.runtime.clock import SystemClock, from_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.seal import Typ
 from connectors.kit.trust import Directory, DirectoryPartner, Root
 from hub.cli.output import json_option, print_answer
 
@@ -36,11 +38,14 @@ class RootFolder:
         return cls(path, Root.load(path / "root.json"))
 
     def directory(self) -> Directory | None:
-        """Return the last directory signed here, or ``None``."""
+        """Return the last directory signed here, even one that ran out since, or ``None``."""
         file = self.path / "directory.jws"
         if not file.exists():
             return None
-        return Directory.verify(file.read_text().strip(), self.root.public_jwk, SystemClock().now(), 1)
+        token = file.read_text().strip()
+        # As of when it was signed: an expired directory must still be renewed, and a partner in it suspended.
+        signed_at = from_epoch(int(seal.peek(token, Typ.DIRECTORY)["issued_at"]))
+        return Directory.verify(token, self.root.public_jwk, signed_at, 1)
 
     def admit(self, partner: DirectoryPartner) -> tuple[int, Path]:
         """Sign a directory with ``partner`` added or replaced, and seal K_link to it; return version and K_link file.
@@ -55,17 +60,26 @@ class RootFolder:
 
     def set_status(self, slug: str, status: str) -> int:
         """Sign a directory in which ``slug`` is ``active`` or ``suspended``; return its version."""
+        wire = self._existing().partner(slug).to_wire() | {"status": status}
+        return self._sign(DirectoryPartner.from_wire(wire))
+
+    def renew(self) -> int:
+        """Sign the same partners again, for another term; return the version."""
+        self._existing()
+        return self._sign()
+
+    def _existing(self) -> Directory:
         current = self.directory()
         if current is None:
             raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "the directory is empty")
-        wire = current.partner(slug).to_wire() | {"status": status}
-        return self._sign(DirectoryPartner.from_wire(wire))
+        return current
 
-    def _sign(self, changed: DirectoryPartner) -> int:
+    def _sign(self, *changed: DirectoryPartner) -> int:
         current = self.directory()
-        others = [] if current is None else [p for p in current.partners() if p.slug != changed.slug]
+        slugs = {partner.slug for partner in changed}
+        others = [] if current is None else [p for p in current.partners() if p.slug not in slugs]
         version = 1 if current is None else current.version + 1
-        token = self.root.sign_directory([*others, changed], version, SystemClock().now())
+        token = self.root.sign_directory([*others, *changed], version, SystemClock().now())
         (self.path / "directory.jws").write_text(token + "\n")
         return version
 

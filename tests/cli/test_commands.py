@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import click
 import pytest
 
 from connectors.kit.partner import bundled_directory
+from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.trust import Directory
 from hub.cli.main import cli
+from hub.cli.root import RootFolder
 
 DEMO_XML = bundled_directory() / "caf" / "samples" / "demo.rsa_mensuel.xml"
 
@@ -159,3 +163,24 @@ def test_a_partner_whose_fingerprint_was_read_otherwise_is_not_admitted(tmp_path
     assert done.returncode == 1
     assert "untrusted-key" in done.stderr
     assert not (root / "directory.jws").exists()
+
+
+def test_a_directory_that_ran_out_can_still_be_renewed_and_changed(tmp_path: Path) -> None:
+    root, edge = tmp_path / "root", tmp_path / "caf"
+    run("init-root", str(root))
+    made = json.loads(
+        run("edge", "init", str(edge), "--partner", "caf", "--hub-url", "http://127.0.0.1:9", "--json").stdout
+    )
+    run("partner", "add", made["identity"], "--root", str(root), "--fingerprint", made["fingerprint"])
+    folder = RootFolder.load(root)
+    current = folder.directory()
+    assert current is not None
+    long_ago = SystemClock().now() - timedelta(days=365)
+    (root / "directory.jws").write_text(folder.root.sign_directory(current.partners(), 7, long_ago))
+    assert json.loads(run("partner", "renew", "--root", str(root), "--json").stdout)["version"] == 8
+    (root / "directory.jws").write_text(folder.root.sign_directory(current.partners(), 9, long_ago))
+    assert run("partner", "suspend", "caf", "--root", str(root)).returncode == 0
+    renewed = Directory.verify(
+        (root / "directory.jws").read_text().strip(), folder.root.public_jwk, SystemClock().now(), 10
+    )
+    assert not renewed.partner("caf").is_active

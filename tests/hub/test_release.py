@@ -62,7 +62,7 @@ def test_with_an_agreement_the_sources_are_ordered_and_their_fragments_relayed(
     assert seal.peek(answer["fragments"][0]["order"], Typ.ORDER)["order_id"] == order["order_id"]
 
 
-def test_orders_to_two_sources_share_nothing_to_join_on(world: World, known: dict[str, str]) -> None:
+def test_orders_to_two_sources_share_no_id_no_ref_and_no_commitment(world: World, known: dict[str, str]) -> None:
     grant(world, known, sources=("caf", "cpam"), fields=(*RSA, *C2S))
     answer = world.pull(known["departement"])
     assert [row["source"] for row in answer["fragments"]] == ["caf", "cpam"]

@@ -16,10 +16,10 @@ _WIDE_TEXT = re.compile(rb"(?:[\x20-\x7e\xa0-\xff]\x00){6,}")
 
 
 def spellings(value: str) -> set[str]:
-    """Return the forms under which ``value`` could stand: as it is, upper case, without accents, glued or spaced."""
+    """Return the forms under which ``value`` could stand, ASCII case apart: with and without accents, glued, spaced."""
     plain = "".join(c for c in unicodedata.normalize("NFD", value) if not unicodedata.combining(c))
-    forms = {value, value.upper(), plain, plain.upper(), _SEPARATORS.sub(" ", plain).upper()}
-    glued = _SEPARATORS.sub("", plain).upper()
+    forms = {value, value.upper(), plain, _SEPARATORS.sub(" ", plain)}
+    glued = _SEPARATORS.sub("", plain)
     return forms | ({glued} if len(glued) >= SHORTEST else set())
 
 
@@ -30,7 +30,11 @@ class Needles:
         self.values: Sequence[str] = sorted({value for value in values if len(value.strip()) >= SHORTEST})
         forms = [(number, form) for number, value in enumerate(self.values) for form in sorted(spellings(value))]
         self._forms = sorted(
-            {(number, text) for number, form in forms for text in (form.encode(), form.encode("latin-1", "ignore"))}
+            {
+                (number, text.lower())
+                for number, form in forms
+                for text in (form.encode(), form.encode("latin-1", "ignore"))
+            }
         )
 
     def in_bytes(self, blocks: Iterable[bytes]) -> set[int]:
@@ -46,7 +50,7 @@ class Needles:
             texts.update(_TEXT.findall(window))
             texts.update(run[::2] for run in _WIDE_TEXT.findall(window))
             tail = window[-_OVERLAP:]
-        haystack = b"\0".join(texts)
+        haystack = b"\0".join(texts).lower()
         return {number for number, form in self._forms if form in haystack}
 
     def in_files(self, root: Path) -> dict[str, set[int]]:
