@@ -140,8 +140,9 @@ def _comparator(name: str, steps: Sequence[Getter]) -> Getter:
 
 def _ordering(compare: Callable[[Any, Any], bool], one: Getter, other: Getter) -> Getter:
     def get(value: Any) -> bool | None:
+        left, right = one(value), other(value)  # both, always: what either raises is not to depend on the other
         try:
-            return compare(_sortable(one(value)), _sortable(other(value)))
+            return compare(_sortable(left), _sortable(right))
         except TypeError:
             # Nothing, as the specification has it; the library lets the error of a text against a number out.
             return None
