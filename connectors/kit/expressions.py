@@ -36,7 +36,7 @@ def compile_expression(text: str, roots: Collection[str]) -> Getter:
     for name in _leading(compiled.parsed):
         if name not in roots:
             raise ExpressionError(f"{text}: starts from {name!r}, expected one of {', '.join(sorted(roots))}")
-    return _closure(compiled.parsed) or compiled.search
+    return _closure(compiled.parsed) or _library(compiled.search)
 
 
 def _leading(node: Any) -> list[str]:
@@ -60,6 +60,18 @@ def _closure(node: Any) -> Getter | None:
     parts = [_closure(child) for child in node["children"]]
     steps = [part for part in parts if part is not None]
     return build(node.get("value"), steps) if len(steps) == len(parts) else None
+
+
+def _library(search: Getter) -> Getter:
+    """What has no closure; a ``TypeError`` that the library's own check of types lets through is given its name."""
+
+    def get(value: Any) -> Any:
+        try:
+            return search(value)
+        except TypeError:
+            raise JMESPathError("types") from None
+
+    return get
 
 
 def _is_true(value: Any) -> bool:
