@@ -15,6 +15,7 @@ from connectors.kit.transport import NON_AUTORISE
 from connectors.kit.trust import OperationalKeys
 
 SANS_DOSSIER: Final = "sans_dossier"
+NON_RENSEIGNE: Final = "non_renseigne"
 
 Json = dict[str, Any]
 
@@ -25,8 +26,8 @@ def build_statements(
     """Return one statement per ordered path: what is ``held`` (a stored fragment), or why there is none.
 
     A path outside ``free`` (the partner's own rules) is ``non_autorise``. Where nothing is held, the absence is the
-    one the source stated for every other field beside it (a right it said the person has not: ``sans_droit``), else
-    ``sans_dossier``.
+    one the source stated for every other field beside it (a right it said the person has not: ``sans_droit``);
+    ``non_renseigne`` when it does hold a value beside it; else ``sans_dossier``.
     """
     statements: Mapping[str, Json] = {} if held is None else held["statements"]
     return {
@@ -68,8 +69,10 @@ def seal_fragment(
 def _why(path: str, statements: Mapping[str, Json]) -> str:
     group = path.rpartition(".")[0] + "."
     beside = {said.get("absence") for other, said in statements.items() if other.startswith(group)}
-    (only,) = beside if len(beside) == 1 else (None,)
-    return only or SANS_DOSSIER
+    if None in beside:
+        return NON_RENSEIGNE
+    (only,) = beside if len(beside) == 1 else (SANS_DOSSIER,)
+    return only
 
 
 def _absence(code: str, source: str, at: datetime) -> Json:

@@ -66,7 +66,7 @@ def access_log(
             if criteria["ref"] is None:
                 raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "this person is not registered by this edge")
     answer = client.access_log(view, **{name: value for name, value in criteria.items() if value is not None})
-    header = ("when", "what", "service", "function", "purpose", "outcome", "fields released", "from")
+    header = ("when", "what", "service", "function", "purpose", "outcome", "fields", "from")
     rows = [
         (
             row["started_at"],
@@ -75,12 +75,17 @@ def access_log(
             row["role"] or "–",
             row["purpose"] or "–",
             row["outcome"],
-            f"{len(row['fields']['released'])} of {len(row['fields']['requested'])}",
+            _fields(row),
             ", ".join(source["source"] for source in row["sources"]) or "–",
         )
         for row in answer["rows"]
     ]
     print_answer(answer, as_json, *(table(header, rows) if rows else ["Nobody asked for anything."]))
+
+
+def _fields(row: dict[str, Any]) -> str:
+    asked, released = len(row["fields"]["requested"]), len(row["fields"]["released"])
+    return f"{released} of {asked}" if row["kind"] == "delivered" else f"{asked} asked"
 
 
 @click.command("explain")

@@ -77,7 +77,7 @@ def test_an_honest_fragment_becomes_a_dossier_with_source_and_dates(pull: Pull) 
     sections = assembled.dossier["sections"]
     assert sections["droits"]["rsa"]["date_debut_droit"] == [HELD[START]]
     assert sections["ressources"]["quotient_familial"] == [HELD[QUOTIENT]]
-    assert sections["contact"]["email"][0]["absence"] == "sans_dossier"
+    assert sections["contact"]["email"][0]["absence"] == "non_renseigne"
     assert assembled.reports == ()
     assert assembled.dossier["gaps"] == []
     validator("dossier").check(assembled.dossier)

@@ -45,7 +45,8 @@ def test_the_honest_order_is_answered_with_the_ordered_fields_and_nothing_else(w
     assert statements[START] == HELD[START]
     assert statements[QUOTIENT] == HELD[QUOTIENT]
     assert statements[EMAIL] == {
-        "absence": "sans_dossier",
+        # Another contact detail is held: the file exists, this place in it is empty.
+        "absence": "non_renseigne",
         "source": "caf",
         "date_collecte": "2026-01-15T09:00:00Z",
     }

@@ -164,8 +164,9 @@ def test_private_notes_have_no_bit_yet_stand_in_the_dossier() -> None:
         registry.statement_validator(private[0])
 
 
-def test_absences_are_those_of_the_domain() -> None:
+def test_absences_are_those_of_the_domain_and_one_more() -> None:
     assert set(registry.absences()) == {
+        "non_renseigne",  # ADR 0008
         "personne_inconnue",
         "sans_dossier",
         "sans_droit",
