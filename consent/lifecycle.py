@@ -18,7 +18,7 @@ from typing import Final
 from consent.mandates import Mandate, MandateNature
 from consent.model import Authority, EventKind, EvidenceLevel, Question, Regime
 from consent.policy import Policy
-from consent.records import GIVING, NOTHING, REFUSING, ConsentEvent, NoticeRef, RecordError, Scope
+from consent.records import NOTHING, ConsentEvent, NoticeRef, Scope
 
 
 class RecordStatus(StrEnum):
@@ -109,11 +109,6 @@ class PersonState:
 
     records: Mapping[str, RecordState] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def is_frozen(self) -> bool:
-        """Whether nothing may leave at all (death, danger)."""
-        return any(record.status is RecordStatus.FROZEN for record in self.records.values())
-
 
 def fold(events: Iterable[ConsentEvent]) -> PersonState:
     """Return the state after ``events``, given in order of acceptance; raises :class:`TransitionRefused`."""
@@ -147,25 +142,6 @@ def _check(before: RecordState | None, event: ConsentEvent) -> RecordStatus:
     if (lifts_refusal or event.kind is _K.RENEWED) and _holder(event.mandate) != _holder(before.mandate):
         raise TransitionRefused("voice")
     return status
-
-
-def check_event(policy: Policy, event: ConsentEvent) -> None:
-    """Return when what the event names exists in ``policy``; raises :class:`RecordError` naming the member.
-
-    For the register, before it accepts an event: one that fails here would be kept and give nothing.
-    """
-    if event.purpose is None:
-        return
-    purpose = policy.purposes.get(event.purpose)
-    if purpose is None:
-        raise RecordError("/purpose", "unknown name")
-    regime = Regime.INFORMATION if event.kind in (_K.INFORMED, _K.OBJECTED) else Regime.ACCORD
-    if event.kind in GIVING | REFUSING and all(row.regime is not regime for row in purpose.rows):
-        raise RecordError("/kind", "not an event of this purpose's regime")
-    if any(roles - policy.roles.keys() for _, roles in event.scope.recipients):
-        raise RecordError("/recipients", "unknown role")
-    if event.notice is not None and not _is_known(event.notice, event.purpose, regime, policy):
-        raise RecordError("/notice", "not a text of this purpose and regime, to the byte")
 
 
 def _holder(mandate: Mandate | None) -> str | None:
@@ -299,14 +275,8 @@ def _say(record: RecordState, policy: Policy, question: Question) -> _Said:
 
 def _was_shown(record: RecordState, regime: Regime, policy: Policy) -> bool:
     """Say whether the text the person was shown is, to the byte, one the policy knows for this purpose and regime."""
-    if record.notice is None or record.purpose is None:
-        return False
-    return _is_known(record.notice, record.purpose, regime, policy)
-
-
-def _is_known(notice: NoticeRef, purpose: str, regime: Regime, policy: Policy) -> bool:
-    key = (purpose, regime, notice.notice_id, notice.version, notice.language, notice.sha256)
-    return key in policy.shown
+    n = record.notice
+    return n is not None and (record.purpose, regime, n.notice_id, n.version, n.language, n.sha256) in policy.shown
 
 
 def _turns(record: RecordState) -> Iterator[datetime]:

@@ -13,14 +13,12 @@ from consent.lifecycle import (
     PersonState,
     RecordStatus,
     TransitionRefused,
-    check_event,
     check_transition,
     diagram,
     document,
     fold,
 )
 from consent.model import EventKind
-from consent.records import RecordError
 from tests.consent import world
 from tests.consent.world import INDEX, mandate, payload
 
@@ -188,38 +186,6 @@ def test_the_state_cannot_be_changed_in_place() -> None:
         state.records["r1"] = state.records["r1"]  # type: ignore[index]
     with pytest.raises(AttributeError):
         state.records["r1"].seq = 4  # type: ignore[misc]
-
-
-# --- what the register checks before it accepts
-
-
-@pytest.mark.parametrize(
-    ("kind", "changed", "pointer"),
-    [
-        ("granted", {}, None),
-        ("granted", {"recipients": [{"partner": "departement", "roles": ["tout"]}]}, None),
-        ("denied", {"sources": [], "recipients": []}, None),
-        ("informed", {"purpose": "droits"}, None),
-        ("frozen", {}, None),
-        ("revoked", {}, None),
-        ("granted", {"purpose": "unknown"}, "/purpose"),
-        ("granted", {"purpose": "loi"}, "/kind"),
-        ("denied", {"purpose": "loi"}, "/kind"),
-        ("informed", {"purpose": "suivi"}, "/kind"),
-        ("objected", {"purpose": "suivi"}, "/kind"),
-        ("granted", {"recipients": [{"partner": "departement", "roles": ["touts"]}]}, "/recipients"),
-        ("granted", {"notice": payload("granted", purpose="grave")["notice"]}, "/notice"),
-        ("granted", {"notice": payload("granted")["notice"] | {"sha256": "0" * 64}}, "/notice"),
-    ],
-)
-def test_an_event_that_would_give_nothing_is_told(kind: str, changed: dict[str, Any], pointer: str | None) -> None:
-    (parsed,) = world.parsed(event(kind, **changed))
-    if pointer is None:
-        check_event(world.policy(), parsed)
-    else:
-        with pytest.raises(RecordError) as error:
-            check_event(world.policy(), parsed)
-        assert error.value.pointer == pointer
 
 
 def test_the_scope_of_a_record_is_its_events() -> None:
