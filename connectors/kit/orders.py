@@ -191,8 +191,7 @@ def _event(token: str, source: Source) -> tuple[ConsentEvent, Json]:
     Its certificate had to live when it was signed, which is not before it was said; it need not live now.
     """
     try:
-        collector = source.directory.partner(trust.issuer_of(token, Typ.CONSENT, "collector"))
-        payload, certificate = trust.open_certified(token, Typ.CONSENT, collector.slug, collector.identity_key)
+        payload, certificate, _ = trust.open_listed(token, Typ.CONSENT, "collector", source.directory)
         validator("consent_event").check(payload)
         event = parse_event(payload, source.policy.index)
         certificate.check_alive(max(event.at, certificate.issued_at))

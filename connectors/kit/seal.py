@@ -6,6 +6,7 @@ joserfc does the cryptography; this module pins what it may do. Errors name the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -77,20 +78,46 @@ def verify(token: str, typ: str, public_jwk: Mapping[str, str]) -> dict[str, Any
     Raises ``MaillonError(BAD_SIGNATURE)`` whose detail is ``<typ>: <member>``: ``size``, ``form``, ``header``,
     ``alg``, ``typ``, ``kid``, ``signature`` or ``payload``.
     """
-    jwk = keys.public_jwk(public_jwk, "Ed25519")
-    header, payload = _parts(token, typ)
-    if header["kid"] != keys.thumbprint(jwk):
-        raise _bad(ErrorKind.BAD_SIGNATURE, typ, "kid")
+    return read(token, typ).verified_by(public_jwk)
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A JWS of the one form, read once. Its ``payload`` is what it **claims**: enough to learn whose key to try."""
+
+    token: str
+    typ: str
+    kid: str
+    payload: dict[str, Any]
+
+    def verified_by(self, public_jwk: Mapping[str, str]) -> dict[str, Any]:
+        """Return the payload, signed by the holder of ``public_jwk``; raises as :func:`verify`."""
+        jwk = keys.public_jwk(public_jwk, "Ed25519")
+        if self.kid != keys.thumbprint(jwk):
+            raise _bad(ErrorKind.BAD_SIGNATURE, self.typ, "kid")
+        try:
+            jws.deserialize_compact(self.token, OKPKey.import_key(dict(jwk)), registry=_JWS)
+        except (JoseError, ValueError):
+            raise _bad(ErrorKind.BAD_SIGNATURE, self.typ, "signature") from None
+        return self.payload
+
+
+def read(token: str, typ: str) -> Unverified:
+    """Return ``token`` read as a ``typ`` and not verified; raises as :func:`verify`, save ``kid`` and ``signature``."""
+    parts = _split(token, typ, 3, ErrorKind.BAD_SIGNATURE)
+    header = _header(parts[0], typ, {"alg", "typ", "kid"}, ErrorKind.BAD_SIGNATURE)
+    for member, wanted in (("alg", "Ed25519"), ("typ", typ)):
+        if header[member] != wanted:
+            raise _bad(ErrorKind.BAD_SIGNATURE, typ, member)
     try:
-        jws.deserialize_compact(token, OKPKey.import_key(dict(jwk)), registry=_JWS)
-    except (JoseError, ValueError):
-        raise _bad(ErrorKind.BAD_SIGNATURE, typ, "signature") from None
-    return payload
+        return Unverified(token, typ, header["kid"], strict_json.loads_object(b64url.decode(parts[1])))
+    except MaillonError:
+        raise _bad(ErrorKind.BAD_SIGNATURE, typ, "payload") from None
 
 
 def peek(token: str, typ: str) -> dict[str, Any]:
-    """Return the **unverified** payload of ``token``, only to learn which key to verify it with; raises as above."""
-    return _parts(token, typ)[1]
+    """Return the **unverified** payload of ``token``; raises as :func:`read`."""
+    return read(token, typ).payload
 
 
 def jws_digest(token: str) -> str:
@@ -151,18 +178,6 @@ def check_lifetime(payload: Mapping[str, Any], at: datetime, longest: timedelta,
         raise MaillonError(ErrorKind.EXPIRED, f"{what}: iat")
     if not issued < expires <= issued + longest or at >= expires:
         raise MaillonError(ErrorKind.EXPIRED, f"{what}: exp")
-
-
-def _parts(token: str, typ: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    parts = _split(token, typ, 3, ErrorKind.BAD_SIGNATURE)
-    header = _header(parts[0], typ, {"alg", "typ", "kid"}, ErrorKind.BAD_SIGNATURE)
-    for member, wanted in (("alg", "Ed25519"), ("typ", typ)):
-        if header[member] != wanted:
-            raise _bad(ErrorKind.BAD_SIGNATURE, typ, member)
-    try:
-        return header, strict_json.loads_object(b64url.decode(parts[1]))
-    except MaillonError:
-        raise _bad(ErrorKind.BAD_SIGNATURE, typ, "payload") from None
 
 
 def _split(token: str, typ: str, count: int, kind: ErrorKind) -> list[str]:

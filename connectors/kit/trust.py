@@ -13,7 +13,9 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import orjson
@@ -250,7 +252,7 @@ class Certificate:
         Raises ``MaillonError(UNTRUSTED_KEY)`` whose detail names what failed.
         """
         try:
-            payload = seal.verify(_text(token, "certificate"), Typ.CERTIFICATE, identity_key)
+            payload = _certificate_claims(_text(token, "certificate"), frozenset(identity_key.items()))
             sign_key = keys.public_jwk(payload.get("sign_key"), "Ed25519")
             seal_key = keys.public_jwk(payload.get("seal_key"), "X25519")
             if set(payload) != {"v", "slug", "sign_key", "seal_key", "iat", "exp"} or payload["v"] != 1:
@@ -335,8 +337,20 @@ def open_certified(
     (see ``Certificate.check_alive``). Raises ``MaillonError(UNTRUSTED_KEY)`` for the certificate and
     ``MaillonError(BAD_SIGNATURE)`` for the message.
     """
-    certificate = Certificate.verify(seal.peek(token, typ).get("certificate"), slug, identity_key)
-    return seal.verify(token, typ, certificate.sign_key), certificate
+    return _open(seal.read(token, typ), slug, identity_key)
+
+
+def open_listed(
+    token: str, typ: str, issuer_member: str, directory: Directory
+) -> tuple[dict[str, Any], Certificate, DirectoryPartner]:
+    """Return payload, certificate and signer of a message whose ``issuer_member`` names a partner of ``directory``.
+
+    Looks neither at the time nor at the partner's status. Raises as :func:`open_certified`, and ``UNKNOWN_PARTNER``.
+    """
+    message = seal.read(token, typ)
+    claimed = _text(message.payload.get(issuer_member), f"{typ}: {issuer_member}")
+    partner = directory.partner(PartnerSlug(claimed))
+    return *_open(message, partner.slug, partner.identity_key), partner
 
 
 def verify_certified(
@@ -346,12 +360,23 @@ def verify_certified(
 
     Raises as :func:`open_certified`, and ``UNKNOWN_PARTNER``, ``SUSPENDED`` or ``EXPIRED``.
     """
-    partner = directory.partner(issuer_of(token, typ, issuer_member))
-    payload, certificate = open_certified(token, typ, partner.slug, partner.identity_key)
+    payload, certificate, partner = open_listed(token, typ, issuer_member, directory)
     if not partner.is_active:
         raise MaillonError(ErrorKind.SUSPENDED, "suspended in the directory")
     certificate.check_alive(at)
     return payload, certificate
+
+
+def _open(message: seal.Unverified, slug: str, identity_key: Mapping[str, str]) -> tuple[dict[str, Any], Certificate]:
+    certificate = Certificate.verify(message.payload.get("certificate"), slug, identity_key)
+    return message.verified_by(certificate.sign_key), certificate
+
+
+@lru_cache(maxsize=1024)
+def _certificate_claims(token: str, identity_key: frozenset[tuple[str, str]]) -> Mapping[str, Any]:
+    """Verify a certificate's signature, once: it comes again with every message signed in the same half hour, and
+    what it is worth depends on these arguments alone. Its time is the caller's to check, each time."""
+    return MappingProxyType(seal.verify(token, Typ.CERTIFICATE, dict(identity_key)))
 
 
 def _directory_payload(token: str, root_public_jwk: Mapping[str, str]) -> dict[str, Any]:
