@@ -6,6 +6,7 @@ A *mask* is an ``int`` whose bit *i* stands for field *i* of a :class:`FieldInde
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -78,14 +79,10 @@ class FieldIndex:
             return self._by_class.get(selector.removeprefix("classe:"), 0)
         if "*" not in selector:
             return self._bits.get(selector, 0)
-        wanted = selector.split(".")
-        mask = 0
-        for path, bit in self._bits.items():
-            names = path.split(".")
-            longer_ok = len(names) == len(wanted) or (len(names) > len(wanted) and wanted[-1] == "*")
-            if longer_ok and all(want in ("*", name) for want, name in zip(wanted, names, strict=False)):
-                mask |= bit
-        return mask
+        # A star stands for one name, the last one for all that follow.
+        *above, last = ("[^.]+" if name == "*" else re.escape(name) for name in selector.split("."))
+        matches = re.compile(r"\.".join([*above, ".+" if last == "[^.]+" else last])).fullmatch
+        return sum(bit for path, bit in self._bits.items() if matches(path))
 
     def of_class(self, classe: str) -> int:
         """Return the mask of a class of :data:`CLASSES`; 0 when no field has it."""
