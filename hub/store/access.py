@@ -15,6 +15,9 @@ from connectors.kit.runtime.ids import EventId, PersonId
 from hub.store.journal import EventClass, Journal, canonical
 from hub.store.tables import access_agent, access_event, access_field
 
+# Written once: building a statement costs more than running it.
+_EVENT, _AGENT, _FIELD = insert(access_event), insert(access_agent), insert(access_field)
+
 
 class AccessKind(StrEnum):
     """What happened."""
@@ -107,7 +110,7 @@ class AccessLog:
         payload = canonical(event.payload)
         seq, salt, bound = self._journal.append(EventClass.ACCESS, payload, event_id=event.event_id)
         self._connection.execute(
-            insert(access_event),
+            _EVENT,
             {
                 "seq": seq,
                 "event_id": event.event_id,
@@ -125,7 +128,7 @@ class AccessLog:
         )
         if event.agent is not None:
             self._connection.execute(
-                insert(access_agent),
+                _AGENT,
                 {
                     "seq": seq,
                     "agent": event.agent,
@@ -134,7 +137,7 @@ class AccessLog:
             )
         if event.fields:
             rows = [{"seq": seq, "path": path, "status": status} for path, status in event.fields.items()]
-            self._connection.execute(insert(access_field), rows)
+            self._connection.execute(_FIELD, rows)
         return AppendedEvent(seq, bound)
 
     def search(self, where: AccessFilter, limit: int) -> list[AccessRow]:

@@ -10,6 +10,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from hub.store.tables import used_once
 
+_USE = insert(used_once).on_conflict_do_nothing()
+
 
 class Bookkeeping:
     """Remembers used values until they could no longer be accepted anyway."""
@@ -22,7 +24,7 @@ class Bookkeeping:
     def use_once(self, scope: str, value: str, expires_at: datetime) -> bool:
         """Mark ``value`` as used within ``scope``; return False when it already was."""
         row = {"scope": scope, "digest": hashlib.sha256(value.encode()).digest(), "expires_at": expires_at}
-        return self._connection.execute(insert(used_once).on_conflict_do_nothing(), row).rowcount == 1
+        return self._connection.execute(_USE, row).rowcount == 1
 
     def purge(self) -> int:
         """Forget what has expired; return how many values that was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
 from hub.store.journal import EventClass, Journal
@@ -24,6 +24,11 @@ class StoredEvent:
     jws: str
     receipt_id: str
     at: datetime
+
+
+# Written once: building a statement costs more than running it.
+_EVENTS = select(*(consent_event.c[name] for name in StoredEvent.__slots__)).order_by(consent_event.c.seq)
+_OF = _EVENTS.where(consent_event.c.person_id == bindparam("person_id"))
 
 
 class ConsentRegister:
@@ -61,7 +66,7 @@ class ConsentRegister:
 
     def of(self, person_id: PersonId) -> list[StoredEvent]:
         """Return a person's events in the order of their acceptance."""
-        return self._read(consent_event.c.person_id == person_id)
+        return [StoredEvent(*row) for row in self._connection.execute(_OF, {"person_id": person_id})]
 
     def by_digest(self, digest: str) -> StoredEvent | None:
         """Return the event accepted from the JWS with this digest."""
@@ -74,6 +79,4 @@ class ConsentRegister:
         return found[0].person_id if found else None
 
     def _read(self, *where: object) -> list[StoredEvent]:
-        columns = [consent_event.c[name] for name in StoredEvent.__slots__]
-        query = select(*columns).where(*where).order_by(consent_event.c.seq)  # type: ignore[arg-type]
-        return [StoredEvent(*row) for row in self._connection.execute(query)]
+        return [StoredEvent(*row) for row in self._connection.execute(_EVENTS.where(*where))]  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from connectors.kit.runtime.ids import EventId, new_uuid
 from hub.store.tables import journal
 
 _TAG = b"maillon/event/v1"
+_INSERT = insert(journal)
 
 
 class EventClass(StrEnum):
@@ -56,7 +57,7 @@ class Journal:
         salt = secrets.token_bytes(32)
         bound = commitment(salt, payload)
         result = self._connection.execute(
-            insert(journal),
+            _INSERT,
             {"event_id": event_id or new_uuid(), "class": kind.value, "at": self._at, "commitment": bound},
         )
         assert result.inserted_primary_key is not None  # noqa: S101 (one row was inserted)

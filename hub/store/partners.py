@@ -10,6 +10,11 @@ from sqlalchemy import Connection, func, insert, select
 from hub.store.journal import EventClass, Journal, canonical
 from hub.store.tables import directory_version, partner_event
 
+# Written once: building a statement costs more than running it.
+_SUSPENSIONS = select(partner_event).where(
+    partner_event.c.seq.in_(select(func.max(partner_event.c.seq)).group_by(partner_event.c.slug))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
@@ -49,8 +54,7 @@ class Partners:
 
     def suspensions(self) -> dict[str, Suspension]:
         """Return the last word about every partner the hub ever suspended."""
-        last = select(func.max(partner_event.c.seq)).group_by(partner_event.c.slug)
-        rows = self._connection.execute(select(partner_event).where(partner_event.c.seq.in_(last)))
+        rows = self._connection.execute(_SUSPENSIONS)
         return {row.slug: Suspension(row.slug, row.suspended, row.reason, row.at) for row in rows}
 
     def suspended(self) -> frozenset[str]:

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
 from hub.store.tables import holding, link, person, person_ref, record
+
+# What every pull reads. Written once: building a statement costs more than running it.
+_VERSION = select(person.c.version).where(person.c.person_id == bindparam("person_id"))
+_HOLDINGS = select(holding.c.partner, holding.c.section).where(holding.c.person_id == bindparam("person_id"))
+_BY_REF = select(person_ref.c.person_id).where(
+    person_ref.c.lookup == bindparam("lookup"), person_ref.c.partner == bindparam("partner")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +52,7 @@ class Persons:
 
     def version(self, person_id: PersonId) -> int:
         """Return how many consent events the person has had; moves with every one of them."""
-        return int(
-            self._connection.execute(select(person.c.version).where(person.c.person_id == person_id)).scalar_one()
-        )
+        return int(self._connection.execute(_VERSION, {"person_id": person_id}).scalar_one())
 
     def record_of(self, partner: str, record_key: bytes) -> tuple[str, PersonId] | None:
         """Return the record a partner already registered under ``record_key`` and the person it belongs to now."""
@@ -121,9 +126,7 @@ class Persons:
 
     def holdings(self, person_id: PersonId) -> dict[str, Holding]:
         """Return who holds something of the person. An undeclared record makes the partner's sections unknown."""
-        rows = self._connection.execute(
-            select(holding.c.partner, holding.c.section).where(holding.c.person_id == person_id)
-        )
+        rows = self._connection.execute(_HOLDINGS, {"person_id": person_id})
         sections: dict[str, set[str]] = {}
         for row in rows:
             sections.setdefault(row.partner, set()).add(row.section)
@@ -139,9 +142,7 @@ class Persons:
 
     def by_ref(self, partner: str, lookup: bytes) -> PersonId | None:
         """Return whom a keyed look-up of ``partner``'s means, None when no one."""
-        found = self._connection.execute(
-            select(person_ref.c.person_id).where(person_ref.c.lookup == lookup, person_ref.c.partner == partner)
-        ).scalar()
+        found = self._connection.execute(_BY_REF, {"lookup": lookup, "partner": partner}).scalar()
         return None if found is None else PersonId(found)
 
     def count(self) -> int:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from connectors.kit.runtime.clock import Clock
@@ -22,6 +22,10 @@ from hub.store.migrations import upgrade
 from hub.store.tables import person_secret
 
 _REF = "s_ref"
+# Written once: building a statement costs more than running it.
+_REFS = select(person_secret.c.person_id, person_secret.c.wrapped).where(
+    person_secret.c.use == _REF, person_secret.c.person_id.in_(bindparam("persons", expanding=True))
+)
 
 
 class SecretStore:
@@ -33,6 +37,8 @@ class SecretStore:
         self._keyring = keyring
         self._clock = clock
         upgrade(self._engine, "secrets")
+        # Readers of their own: an engine that writes would take the file's one lock to read.
+        self._reads = open_engine(path, read_only=True)
 
     def create_refs(self, persons: Iterable[PersonId]) -> dict[PersonId, bytes]:
         """Draw ``s_ref`` for new persons, durably, and return them. Raises ``MaillonError(STORAGE)``."""
@@ -58,14 +64,11 @@ class SecretStore:
     def refs(self, persons: Iterable[PersonId]) -> dict[PersonId, bytes]:
         """Return ``s_ref`` of every person that still has one."""
         wanted = sorted(set(persons))
-        with self._engine.connect() as connection:
-            rows = connection.execute(
-                select(person_secret.c.person_id, person_secret.c.wrapped).where(
-                    person_secret.c.use == _REF, person_secret.c.person_id.in_(wanted)
-                )
-            ).all()
+        with self._reads.connect() as connection:
+            rows = connection.execute(_REFS, {"persons": wanted}).all()
         return {PersonId(row.person_id): self._keyring.unwrap(row.person_id, _REF, row.wrapped) for row in rows}
 
     def close(self) -> None:
         """Close the file."""
+        self._reads.dispose()
         self._engine.dispose()

@@ -188,11 +188,11 @@ class Writer:
         return outcomes
 
     def _one(self, connection: Connection, item: _Item) -> tuple[Any, BaseException | None]:
-        savepoint = connection.begin_nested()
+        connection.exec_driver_sql("SAVEPOINT item")
         try:
             result = item.work(UnitOfWork(connection, self._clock.now()))
         except IntegrityError as error:
-            savepoint.rollback()
+            _undo(connection)
             failure = MaillonError(ErrorKind.CONFLICT, "the change contradicts what is stored")
             failure.__cause__ = error
             return None, failure
@@ -200,10 +200,15 @@ class Writer:
             # SQLITE_FULL, SQLITE_IOERR: SQLite may have undone the whole transaction by itself. No item is safe.
             raise
         except BaseException as error:
-            savepoint.rollback()
+            _undo(connection)
             return None, error
-        savepoint.commit()
+        connection.exec_driver_sql("RELEASE item")
         return result, None
+
+
+def _undo(connection: Connection) -> None:
+    connection.exec_driver_sql("ROLLBACK TO item")
+    connection.exec_driver_sql("RELEASE item")
 
 
 def _storage(cause: BaseException | None = None) -> MaillonError:
