@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def test_an_item_that_raises_loses_its_own_writes_only(writer: Writer, engine: E
 
     def hold(uow: UnitOfWork) -> None:
         entered.set()
-        gate.wait(5)
+        gate.wait(60)
 
     def good(uow: UnitOfWork) -> PersonId:
         return uow.persons.create(provisional=False)
@@ -155,11 +156,11 @@ def test_an_item_that_raises_loses_its_own_writes_only(writer: Writer, engine: E
     jobs = {"hold": hold, "good": good, "bad": bad, "contradicts": contradicts, "good2": good}
     threads = [threading.Thread(target=call, args=job) for job in jobs.items()]
     threads[0].start()
-    entered.wait(5)
+    entered.wait(60)
     for thread in threads[1:]:
         thread.start()
     while writer._queue.qsize() < 4:
-        pass
+        time.sleep(0.001)
     gate.set()
     for thread in threads:
         thread.join()
@@ -221,7 +222,7 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine) -> None:
 
     def hold(uow: UnitOfWork) -> None:
         entered.set()
-        gate.wait(5)
+        gate.wait(60)
 
     def good(uow: UnitOfWork) -> None:
         uow.persons.create(provisional=False)
@@ -242,11 +243,11 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine) -> None:
 
     threads = [threading.Thread(target=call, args=(work,)) for work in (hold, good, full, good)]
     threads[0].start()
-    entered.wait(5)
+    entered.wait(60)
     for thread in threads[1:]:
         thread.start()
     while writer._queue.qsize() < 3:
-        pass
+        time.sleep(0.001)
     gate.set()
     for thread in threads:
         thread.join()
