@@ -21,7 +21,7 @@ run: setup
 	$(BIN)/maillon demo --keep-running
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov=consent --cov-branch
 
 check: setup
 	$(BIN)/ruff check .
