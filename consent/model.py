@@ -61,6 +61,11 @@ class FieldIndex:
             mask |= bit
         return mask
 
+    def known(self, paths: Iterable[str]) -> int:
+        """Return the mask of those of ``paths`` that are fields; the others are left out."""
+        bits = self._bits
+        return sum(bits[path] for path in set(paths) if path in bits)
+
     def select(self, selector: str) -> int:
         """Return the mask of a selector: one path, ``droits.rsa.*``, ``droits.*.etat``, ``classe:C2`` or ``*``.
 

@@ -105,8 +105,9 @@ class Standing:
         """Return why each field of ``wanted`` that no source may send stays, path → reason code."""
         left = wanted & ~self.allowed
         reasons: dict[str, str] = {}
+        found = [dict(d.decision.masks()) for d in self.decisions]
         for reason in _TELLING:
-            mask = left & reduce(or_, (dict(d.decision.masks())[reason] for d in self.decisions), 0)
+            mask = left & reduce(or_, (masks[reason] for masks in found), 0)
             reasons |= dict.fromkeys(self.policy.index.paths(mask), reason.value)
             left &= ~mask
         return reasons | dict.fromkeys(self.policy.index.paths(left), NOT_HELD)
@@ -129,7 +130,7 @@ def survey(
     active = {partner.slug for partner in directory.partners() if partner.is_active} - suspended
     decisions = []
     for source in directory.partners():
-        wanted = request.wanted & _supplied(policy, source)
+        wanted = request.wanted & policy.index.known(source.supplies)
         if source.slug == HUB or not wanted:
             continue
         question = Question(
@@ -151,11 +152,6 @@ def survey(
             sendable = decision.allowed & _declared(policy, holding.sections)
         decisions.append(SourceDecision(source, question, decision, holding is not None, reachable, sendable))
     return Standing(uow.at, person, version, policy, directory, suspended, tuple(decisions), events)
-
-
-def _supplied(policy: Policy, source: DirectoryPartner) -> int:
-    known = set(policy.index.all_paths)
-    return policy.index.mask(path for path in source.supplies if path in known)
 
 
 def _declared(policy: Policy, sections: frozenset[str]) -> int:

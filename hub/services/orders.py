@@ -92,9 +92,13 @@ def sign_order(
         "policy_version": policy_version,
         "commitment": b64url.encode(planned.commitment),
         "iat": to_epoch(at),
-        "exp": to_epoch(at + ORDER_LIFETIME),
+        "exp": _expiry(at),
     }
     return keys.sign(payload, Typ.ORDER)
+
+
+def _expiry(signed_at: datetime) -> int:
+    return to_epoch(signed_at + ORDER_LIFETIME)
 
 
 def send_all(
@@ -102,12 +106,13 @@ def send_all(
     sources: Sources,
     orders: Mapping[OrderId, tuple[Planned, str]],
     recipient_key: str,
+    signed_at: datetime,
     now: Callable[[], datetime],
 ) -> list[Received]:
     """Send every order at the same time and wait for all; a source that fails costs the others nothing."""
+    expires_at = from_epoch(_expiry(signed_at))
 
     def one(planned: Planned, order: str) -> Received:
-        expires_at = from_epoch(int(seal.peek(order, Typ.ORDER)["exp"]))
         try:
             fragment = sources.send(planned.source.endpoint, order)
             check_sealed_to(fragment, recipient_key)

@@ -185,7 +185,7 @@ def _order(hub: Hub, plan: Plan) -> list[Received]:
         )
         for planned in plan.orders
     }
-    return send_all(hub.pool, hub.sources, signed, request.certificate.seal_key_id, hub.clock.now)
+    return send_all(hub.pool, hub.sources, signed, request.certificate.seal_key_id, at, hub.clock.now)
 
 
 def _delivered(

@@ -42,6 +42,10 @@ def test_a_selector_that_means_nothing_is_refused(selector: str) -> None:
     assert error.value.name == selector
 
 
+def test_names_that_are_no_fields_are_left_out_of_what_is_known() -> None:
+    assert INDEX.known(("moi.nom", "inconnu", "moi.tel", "moi.nom")) == INDEX.mask(("moi.nom", "moi.tel"))
+
+
 def test_masks_and_paths_are_each_others_inverse() -> None:
     assert INDEX.paths(INDEX.mask(reversed(PATHS))) == PATHS
     assert INDEX.mask(PATHS) == INDEX.full == (1 << len(PATHS)) - 1
