@@ -52,7 +52,7 @@ def front() -> Flask:
         writer.run(log)
         return Response(b"".join(answers), content_type=JOSE)
 
-    exit_with_parent(writer.close)
+    app.extensions |= {"writer": writer, "pool": pool}
     return app
 
 
@@ -70,9 +70,21 @@ def back() -> Flask:
         request.get_data()
         return Response(answer, content_type=JOSE)
 
-    exit_with_parent(lambda: None)
     return app
 
 
+def served_front() -> Flask:
+    """Return :func:`front` for granian; it ends with the process that started it."""
+    app = front()
+    exit_with_parent(app.extensions["writer"].close)
+    return app
+
+
+def served_back() -> Flask:
+    """Return :func:`back` for granian; it ends with the process that started it."""
+    exit_with_parent(lambda: None)
+    return back()
+
+
 if __name__ == "__main__":
-    serve(f"bench.bare_chain:{sys.argv[1]}", Listen("127.0.0.1", int(sys.argv[2])))
+    serve(f"bench.bare_chain:served_{sys.argv[1]}", Listen("127.0.0.1", int(sys.argv[2])))
