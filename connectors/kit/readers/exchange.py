@@ -119,12 +119,12 @@ def _json(text: str, limit: int) -> object:
 
 def _yaml(text: str, _: int) -> object:
     try:
-        return yaml.load(text, Loader=_TextLoader)  # noqa: S506 (a SafeLoader with less, below)
+        return yaml.load(text, Loader=TextLoader)  # noqa: S506 (a SafeLoader with less, below)
     except (yaml.YAMLError, RecursionError):
         raise MaillonError(ErrorKind.MALFORMED, "not YAML") from None
 
 
-class _TextLoader(yaml.SafeLoader):
+class TextLoader(yaml.SafeLoader):
     """YAML with every plain scalar as text but ``null``; no tag, alias or duplicate key.
 
     An alias is how a few bytes become gigabytes, and a typed scalar how ``08480`` loses its zero.
