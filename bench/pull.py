@@ -13,14 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import bare_chain
 from bench.harness import Figure, Result, Say, Scale, figure_of, rate_of
 from connectors.kit.edge import Edge
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.pull import pull
+from connectors.kit.pull_request import Ask, sign_request
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.transport import JOSE, Transport
+from consent.model import Attributes
 from hub.cli.demo.deployment import HUB, Deployment, must
 from hub.cli.demo.processes import Fleet, Running, free_port
 from hub.cli.demo.scenario import AGENTS, RECIPIENT, SHIPPED
@@ -28,7 +31,12 @@ from hub.cli.demo.scenario import AGENTS, RECIPIENT, SHIPPED
 SOURCES = ("caf", "cpam", "france_travail")
 CLIENTS = 8
 FIELDS = ("droits.*", "ressources.*", "emploi.*", "identite.*")
-_ASK = {"purpose": "accompagnement_global", "role": "referent_parcours", "agent": "a.martin", "case": "2026-17"}
+_ASK: dict[str, Any] = {
+    "purpose": "accompagnement_global",
+    "role": "referent_parcours",
+    "agent": "a.martin",
+    "case": "2026-17",
+}
 
 
 @dataclass(frozen=True)
@@ -101,24 +109,18 @@ def whole(edge: Edge) -> None:
 
 def weigh(edge: Edge) -> Sizes:
     """Do one pull and return what it weighed; raises when not all three sources answered."""
-    sent: list[tuple[int, dict[str, object]]] = []
-    ask = edge.hub.pull
-
-    def listen(request: str, ref: str, salt: str) -> dict[str, object]:
-        answer = ask(request, ref, salt)
-        sent.append((len(request), answer))
-        return answer
-
-    edge.hub.pull = listen  # type: ignore[method-assign, assignment]
-    try:
-        whole(edge)
-    finally:
-        edge.hub.pull = ask  # type: ignore[method-assign]
-    ((request, answer),) = sent
-    items: list[dict[str, str]] = answer["fragments"]  # type: ignore[assignment]
+    index = edge.policy.index
+    fields = index.paths(sum(index.select(selector) for selector in FIELDS))
+    case, agent = edge.tag("case", _ASK["case"]), edge.tag("agent", _ASK["agent"])
+    ref, tokens = edge.store.ref_of(SHIPPED.maelle), edge.store.tokens_of(SHIPPED.maelle)
+    if ref is None or tokens is None:
+        raise RuntimeError("the person is not registered")
+    ask = Ask(_ASK["purpose"], _ASK["role"], Attributes(), agent, case, fields)
+    sent = sign_request(ask, ref, tokens, edge.operational(), edge.clock.now())
+    items = edge.hub.pull(sent.jws, sent.ref, sent.salt)["fragments"]
     assert sorted(item["source"] for item in items) == sorted(SOURCES), "not every source answered"
     order, fragment = (round(statistics.mean(len(item[part]) for item in items)) for part in ("order", "fragment"))
-    return Sizes(request, order, fragment)
+    return Sizes(len(sent.jws), order, fragment)
 
 
 def run(scale: Scale, say: Say) -> Result:
