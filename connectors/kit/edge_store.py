@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from connectors.kit.edge_tables import SCHEMA_VERSION, TABLES
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime import b64url
@@ -31,38 +32,8 @@ try:
 except ImportError:  # no wheel for this machine
     import sqlite3
 
-SCHEMA_VERSION = 1
 WEAK_ABSENCES = frozenset({"indisponible", "maintenance"})
 """Absences that say something of the moment, not of the person: they never replace what is already known."""
-
-# Tables of sealed bodies keep their rowid: a body is too long for the tree of a WITHOUT ROWID table, and the keys are
-# digests, so that tree would be rewritten everywhere at once.
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE subject (
-  key BLOB PRIMARY KEY, body BLOB NOT NULL, ref_key BLOB, ref BLOB, changes INTEGER NOT NULL DEFAULT 1
-);
-CREATE INDEX subject_ref ON subject (ref_key) WHERE ref_key IS NOT NULL;
-CREATE INDEX subject_pending ON subject (changes) WHERE changes > 0;
-CREATE TABLE identity (
-  key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
-);
-CREATE TABLE fragment (
-  key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, sections BLOB NOT NULL, as_of INTEGER NOT NULL,
-  weak INTEGER NOT NULL, file BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
-);
-CREATE TABLE file (
-  key BLOB NOT NULL, mapping TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (key, mapping)
-) WITHOUT ROWID;
-CREATE TABLE quarantine (
-  id INTEGER PRIMARY KEY, file BLOB NOT NULL, format TEXT NOT NULL, position TEXT NOT NULL, path TEXT NOT NULL,
-  reason TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL,
-  UNIQUE (file, format, position, path, reason, detail)
-);
-CREATE TABLE seen (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX seen_expiry ON seen (expires_at);
-CREATE TABLE served (order_key BLOB PRIMARY KEY, commitment TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 
 class Change(StrEnum):
@@ -178,6 +149,13 @@ class EdgeStore:
                 found.setdefault(name, value)
         return found or None
 
+    def stated(self, local_id: str, format: str, file_digest: bytes) -> tuple[Json, bool] | None:
+        """Return the traits ``format`` last gave of ``local_id``, and whether it was in that very file; else None."""
+        key, file = self._subject(local_id), self._rows.key("file", file_digest.hex())
+        held = "SELECT i.body, f.file FROM identity i LEFT JOIN fragment f USING (key, format)"
+        row = self._one(f"{held} WHERE key = ? AND format = ?", key, format)
+        return row and (self._rows.unseal(row[0], b"identity", key, format.encode())["identity"], row[1] == file)
+
     def tokens_of(self, local_id: str) -> TokenSet | None:
         """Return every token of the person behind ``local_id``, from all its records here; ``None`` when unknown."""
         return self._tokens(self._same_person(self._subject(local_id)))
@@ -246,7 +224,7 @@ class EdgeStore:
         answer that is only ``indisponible`` or ``maintenance`` never replaces one that says something.
         """
         key, statements = self._rows.key("subject", local_id), fragment["statements"]
-        moment = 0 if as_of is None else int(as_of.timestamp())
+        moment, file = 0 if as_of is None else int(as_of.timestamp()), self._rows.key("file", source_file_digest.hex())
         weak = all(s.get("absence") in WEAK_ABSENCES for s in statements.values())
         content = {p: {k: v for k, v in s.items() if k != "date_collecte"} for p, s in statements.items()}
         tag = self._rows.tag("fragment", content)
@@ -254,14 +232,18 @@ class EdgeStore:
         with self.batch():
             row = self._one("SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format)
             if row is not None:
-                if row[0] == tag:
-                    return Change.UNCHANGED
                 if (row[2] > moment and not row[3]) or (weak and not row[3]):
                     return Change.OLDER
+                if row[0] == tag:
+                    self._execute(
+                        "UPDATE fragment SET as_of = ?, file = ? WHERE key = ? AND format = ?",
+                        *(moment, file, key, format),
+                    )
+                    return Change.UNCHANGED
             body = self._rows.seal({"statements": dict(statements)}, b"fragment", key, format.encode())
             self._execute(
                 "INSERT OR REPLACE INTO fragment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                *(key, format, tag, sections, moment, weak, self._rows.key("file", source_file_digest.hex()), body),
+                *(key, format, tag, sections, moment, weak, file, body),
             )
             if row is None or row[1] != sections:
                 self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
@@ -348,7 +330,7 @@ class EdgeStore:
         with self.batch():
             (version,) = self._all("PRAGMA user_version")[0]
             if version == 0:
-                for statement in _TABLES.split(";\n"):
+                for statement in TABLES.split(";\n"):
                     self._execute(statement)
                 self._execute("INSERT INTO meta VALUES ('key_check', ?)", self._rows.key("check", ""))
                 self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -134,6 +134,28 @@ def parse_identity(traits: Mapping[str, object], today: date | None = None) -> I
     )
 
 
+def differing(one: Identity, other: Identity) -> tuple[str, ...]:
+    """Return the traits of ``TRAITS`` in which two identities differ where both say something, spelling apart.
+
+    Names meet when one form of each does; dates are compared at the lower precision (DOMAIN §5); a waiting number
+    differs from no NIR.
+    """
+    born = zip(*((each.year, each.month, each.day) for each in (one.date_naissance, other.date_naissance)), strict=True)
+    numbers = [each.nir for each in (one, other) if each.nir and "nir:provisoire" not in each.warnings]
+    found = {
+        "nom_naissance": _apart(one.surnames, other.surnames),
+        "prenoms": _apart(one.givens.first, other.givens.first),
+        "sexe": _apart(tuple(one.sexe), tuple(other.sexe)),
+        "date_naissance": any(left != right for left, right in born if left and right),
+        "nir": len(set(numbers)) == 2,
+    }
+    return tuple(trait for trait, differs in found.items() if differs)
+
+
+def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return bool(one) and bool(other) and set(one).isdisjoint(other)
+
+
 def _place(commune: str, country: str) -> str:
     return commune or ("" if country == _FRANCE else country)
 

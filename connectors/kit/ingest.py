@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Protocol
 
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.edge_store import Change, EdgeStore
-from connectors.kit.identity import IdentityRefused, parse_identity
+from connectors.kit.identity import Identity, IdentityRefused, differing, parse_identity
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import Format, PartnerFolder, SourceFile
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
@@ -147,15 +147,18 @@ def ingest_stream(
         with store.batch():
             for item in batch:
                 ready = _ready(item, partner.nir_autorise, tokeniser, at)
+                if isinstance(ready, _Ready):
+                    own = ready.item
+                    ready = _same_person(ready, store.stated(own.local_id, format_name, digest))
                 if isinstance(ready, Quarantined):
                     store.quarantine(ready, digest, format_name, at)
                     entries[ready.reason] += 1
                     continue
-                own = ready.item
-                store.upsert_subject(own.local_id, ready.traits, ready.tokens, format=format_name)
                 change = store.put_fragment(own.local_id, own.fragment, digest, format=format_name, as_of=own.as_of)
+                if change is not Change.OLDER:  # else the tokens would no longer be those of what is held
+                    store.upsert_subject(own.local_id, ready.traits, ready.tokens, format=format_name)
                 changes[change] += 1
-                warnings.update(ready.warnings)
+                warnings.update(ready.identity.warnings)
         report.records += counted.pop("records", 0)
         report.subjects.update(changes)
         report.quarantined.update(entries)
@@ -169,7 +172,7 @@ class _Ready:
     item: SubjectFragment
     traits: Json
     tokens: TokenSet
-    warnings: tuple[str, ...]
+    identity: Identity
 
 
 def _ready(
@@ -188,7 +191,22 @@ def _ready(
         return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
     if not tokens.tokens:
         return Quarantined(item.position, "", Reason.IDENTITY, "aucun trait exploitable")
-    return _Ready(item, traits, tokens, identity.warnings)
+    return _Ready(item, traits, tokens, identity)
+
+
+def _same_person(ready: _Ready, known: tuple[Json, bool] | None) -> _Ready | Quarantined:
+    """Refuse a record that gives a known local id to someone else: they must not answer for one another.
+
+    One trait may be put right from one file to the next; two at once are another person, as is any inside one file.
+    """
+    if known is None or known[0] == ready.traits:
+        return ready
+    traits, same_file = known
+    apart = differing(parse_identity(traits), ready.identity)
+    if len(apart) < (1 if same_file else 2):
+        return ready
+    detail = f"une autre personne sous ce numéro ({', '.join(apart)})"
+    return Quarantined(ready.item.position, "local_id", Reason.IDENTITY, detail)
 
 
 def register_pending(store: EdgeStore, hub: Registrar, *, declares_sections: bool = True, batch: int = BATCH) -> int:

@@ -72,7 +72,7 @@ def _why(path: str, statements: Mapping[str, Json]) -> str:
     if None in beside:
         return NON_RENSEIGNE
     (only,) = beside if len(beside) == 1 else (SANS_DOSSIER,)
-    return only
+    return str(only)
 
 
 def _absence(code: str, source: str, at: datetime) -> Json:

@@ -163,6 +163,9 @@ def test_an_earlier_state_never_overwrites_a_later_one(store: EdgeStore) -> None
     hold(store, "a", logement__loyer=2)
     assert store.put_fragment("a", fragment(logement__loyer=1), b"x", as_of=AT - timedelta(days=31)) is Change.OLDER
     assert store.fragment_of("a") == fragment(logement__loyer=2)
+    assert store.put_fragment("a", fragment(logement__loyer=2), b"y", as_of=AT + timedelta(days=60)) is Change.UNCHANGED
+    between = store.put_fragment("a", fragment(logement__loyer=1), b"z", as_of=AT + timedelta(days=30))
+    assert between is Change.OLDER  # the later file said so again
 
 
 def test_out_of_service_never_overwrites_an_answer(store: EdgeStore) -> None:

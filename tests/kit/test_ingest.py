@@ -271,3 +271,50 @@ def test_memory_does_not_grow_with_the_file(departement: PartnerFolder, tmp_path
         tracemalloc.stop()
         assert report.subjects == {Change.NEW: count}
     assert peaks[1] < peaks[0] * 1.3
+
+
+def test_an_older_record_of_someone_else_takes_neither_the_fragment_nor_the_tokens(
+    departement: PartnerFolder, store: EdgeStore, tmp_path: Path
+) -> None:
+    run(departement, store, write(tmp_path / "now.csv", row(1, maj="2026-01-05")))
+    held, tokens = store.fragment_of("D-1"), store.tokens_of("D-1")
+    older = row(1, maj="2020-01-05").replace("Maël", "Corentin")
+    report = run(departement, store, write(tmp_path / "then.csv", older))
+    assert report.subjects == {Change.OLDER: 1}
+    assert (store.fragment_of("D-1"), store.tokens_of("D-1")) == (held, tokens)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same_file", "accepted"),
+    [
+        ({"Maël": "Corentin"}, False, True),  # a first name put right
+        ({"Maël": "Corentin"}, True, False),  # twins under one number
+        ({"Maël": "Corentin", "TANGUYB": "LEBRAS"}, False, False),
+        ({"Maël": "Corentin", ";M;": ";F;"}, False, False),
+        ({"TANGUYB": "Tanguyb-Le Bras"}, False, True),
+    ],
+)
+def test_a_number_given_to_someone_else_is_set_aside(
+    departement: PartnerFolder,
+    store: EdgeStore,
+    tmp_path: Path,
+    changed: dict[str, str],
+    same_file: bool,
+    accepted: bool,
+) -> None:
+    first, second = row(1), row(1, phase="Accompagnement", maj="2026-01-09")
+    for old, new in changed.items():
+        assert old in second
+        second = second.replace(old, new)
+    if same_file:
+        report = run(departement, store, write(tmp_path / "a.csv", first, second))
+    else:
+        run(departement, store, write(tmp_path / "a.csv", first))
+        held = store.tokens_of("D-1")
+        report = run(departement, store, write(tmp_path / "b.csv", second))
+        assert accepted or store.tokens_of("D-1") == held
+    assert report.quarantined == ({} if accepted else {Reason.IDENTITY: 1})
+    held_phase = (store.fragment_of("D-1") or {})["statements"]["accompagnement.phase"]["valeur"]
+    assert held_phase == ("accompagnement" if accepted else "accueil")
+    entries = [(entry.path, entry.detail) for entry in store.quarantined()]
+    assert all(path == "local_id" and "Corentin" not in detail for path, detail in entries)

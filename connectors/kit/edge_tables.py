@@ -1,0 +1,34 @@
+"""The tables of the edge store, version by version. A change of them is a new version and a step to it."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+
+# Tables of sealed bodies keep their rowid: a body is too long for the tree of a WITHOUT ROWID table, and the keys are
+# digests, so that tree would be rewritten everywhere at once.
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE subject (
+  key BLOB PRIMARY KEY, body BLOB NOT NULL, ref_key BLOB, ref BLOB, changes INTEGER NOT NULL DEFAULT 1
+);
+CREATE INDEX subject_ref ON subject (ref_key) WHERE ref_key IS NOT NULL;
+CREATE INDEX subject_pending ON subject (changes) WHERE changes > 0;
+CREATE TABLE identity (
+  key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
+);
+CREATE TABLE fragment (
+  key BLOB NOT NULL, format TEXT NOT NULL, tag BLOB NOT NULL, sections BLOB NOT NULL, as_of INTEGER NOT NULL,
+  weak INTEGER NOT NULL, file BLOB NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, format)
+);
+CREATE TABLE file (
+  key BLOB NOT NULL, mapping TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (key, mapping)
+) WITHOUT ROWID;
+CREATE TABLE quarantine (
+  id INTEGER PRIMARY KEY, file BLOB NOT NULL, format TEXT NOT NULL, position TEXT NOT NULL, path TEXT NOT NULL,
+  reason TEXT NOT NULL, detail TEXT NOT NULL, at INTEGER NOT NULL,
+  UNIQUE (file, format, position, path, reason, detail)
+);
+CREATE TABLE seen (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX seen_expiry ON seen (expires_at);
+CREATE TABLE served (order_key BLOB PRIMARY KEY, commitment TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+"""
