@@ -205,6 +205,22 @@ def test_a_bad_line_costs_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", [b"export of 3 May", b"[1, 2]", b'{"params": {"nom": "TAN', b"\xff\xfe", b"7"])
+def test_a_bad_first_line_costs_one_line_too(first: bytes) -> None:
+    found = read("exchange", b"\n".join([first, json.dumps(GOOD).encode(), json.dumps(GOOD).encode()]))
+    assert len(records(found)) == 2
+    assert [position for position, _ in reasons(found)] == ["line 1"]
+
+
+@pytest.mark.parametrize("filler", [b"- 1\n", b"- [1]\n", b"'a': {b: c}\n"])
+def test_yaml_takes_no_more_memory_than_anything_else(filler: bytes) -> None:
+    # A parser of YAML makes 200 bytes out of each it reads: 4 MiB of it took 770 MB and half a minute.
+    found, memory = peak("exchange", Endless(b"---\n", filler, 4 * 1024**2))
+    assert reasons(found) == [("document", Reason.TOO_LARGE)]
+    assert memory < 16 * 1024**2
+    read("exchange", b"---\n" + filler * (200_000 // len(filler)))
+
+
 # --- xml ------------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
 import yaml
 
@@ -22,11 +22,15 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 Parse = Callable[[str, int], object]
 
+_BOM: Final = b"\xef\xbb\xbf"
+_MAX_YAML: Final = 256 * 1024
+"""A YAML parser takes some 200 bytes and 4 µs for each byte it reads; the published cases have a few thousand."""
+
 MEMBERS = frozenset({"params", "status", "payload", "collecte_le"})
 
 
 class ExchangeReader:
-    """Options: ``max_bytes`` of one exchange (4 MiB)."""
+    """Options: ``max_bytes`` of one exchange (4 MiB; a YAML one is 256 KiB at most)."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._max = int(options(given, max_bytes=4 * MEBIBYTE)["max_bytes"])
@@ -40,8 +44,6 @@ class ExchangeReader:
             yield from self._ndjson(numbered)
         elif not number:
             return
-        elif not first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            yield from self._document(first, numbered, _yaml)
         elif _is_json(first, self._max):
             yield from self._ndjson(chain([(number, first)], numbered))
         else:
@@ -52,10 +54,13 @@ class ExchangeReader:
     ) -> Iterator[RawRecord | Quarantined]:
         """A first line that is no JSON by itself: an indented document, unless a later line starts another object."""
         following = next(((n, text) for n, text in rest if text is None or text.strip()), None)
+        numbered = rest if following is None else chain([following], rest)
         if following is not None and (following[1] is None or following[1].startswith(b"{")):
-            yield from self._ndjson(chain([(number, first), following], rest))
+            yield from self._ndjson(chain([(number, first)], numbered))
+        elif first.removeprefix(_BOM).lstrip().startswith((b"{", b"[")):
+            yield from self._document(first, numbered, _json, self._max)
         else:
-            yield from self._document(first, rest if following is None else chain([following], rest), _json)
+            yield from self._document(first, numbered, _yaml, min(self._max, _MAX_YAML))
 
     def _ndjson(self, numbered: Iterator[tuple[int, bytes | None]]) -> Iterator[RawRecord | Quarantined]:
         for number, text in numbered:
@@ -66,12 +71,12 @@ class ExchangeReader:
                 yield self._exchange(position, text, _json)
 
     def _document(
-        self, first: bytes, rest: Iterator[tuple[int, bytes | None]], parse: Parse
+        self, first: bytes, rest: Iterator[tuple[int, bytes | None]], parse: Parse, limit: int
     ) -> Iterator[RawRecord | Quarantined]:
-        parts, size = [first], len(first)
-        for _, text in rest:
-            size += 1 + (self._max if text is None else len(text))
-            if size > self._max:
+        parts, size = [], 0
+        for _, text in chain([(0, first)], rest):
+            size += 1 + (limit if text is None else len(text))
+            if size > limit:
                 yield Quarantined("document", "", Reason.TOO_LARGE)
                 return
             parts.append(text or b"")
@@ -107,7 +112,7 @@ def _status(value: object) -> int | None:
 
 def _is_json(text: bytes, limit: int) -> bool:
     try:
-        strict_json.loads(text.removeprefix(b"\xef\xbb\xbf"), max_bytes=limit)
+        strict_json.loads(text.removeprefix(_BOM), max_bytes=limit)
     except MaillonError as error:
         return error.detail == "duplicate key"
     return True
