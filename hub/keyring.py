@@ -128,6 +128,10 @@ class Keyring:
         """Return the 16 bytes a ref is looked up by; the ref itself is not stored."""
         return hmac.digest(self._lookup, f"ref\0{partner}\0{ref}".encode(), "sha256")[:16]
 
+    def handle(self, partner: str, use: str, value: str) -> bytes:
+        """Return 32 bytes that stand for the id ``value`` at ``partner`` alone."""
+        return hmac.digest(self._lookup, f"handle/{use}\0{partner}\0{value}".encode(), "sha256")
+
     def wrap(self, person_id: PersonId, use: str, secret: bytes) -> bytes:
         """Return ``secret`` encrypted for the secrets store, bound to its person and use (AES-256-GCM)."""
         nonce = secrets.token_bytes(_NONCE)

@@ -21,6 +21,12 @@ LOOKUP_KINDS: tuple[str, ...] = ("nir", "sgd", "sg_ym", "sg_y")
 surname, date and place). All kinds are stored, since all are compared once a candidate is found.
 """
 
+PARTIAL_KINDS: tuple[str, ...] = ("sg_ym", "sg_y")
+"""Those of :data:`LOOKUP_KINDS` that count only where one of two dates is partial."""
+CROWD = 32
+"""More persons than this sharing one name and date, or more records of one person at one partner, are a human's
+matter: nobody has so many namesakes, and what a registration costs must not grow with what was registered before."""
+
 _PRECISION = {"inconnue": 0, "annee": 1, "mois": 2, "jour": 3}
 _PARTIAL_KIND = {1: "sg_y", 2: "sg_ym"}
 
@@ -49,6 +55,10 @@ class Doubt(StrEnum):
     """Same surname, given name and birth date, and not enough else: possibly a homonym."""
     PARTIAL_DATE = "date_partielle"
     """Same surname and given name, dates equal as far as the less precise one goes."""
+    OWN_EVIDENCE = "par_un_tiers"
+    """A rule holds, but only through another partner's record: two records of one partner must agree by themselves."""
+    CROWDED = "foule"
+    """A rule holds, among more than :data:`CROWD` persons or records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +220,25 @@ def _agreement(person: str, doubt: Doubt, pairs: Sequence[_Pair]) -> Agreement:
     return Agreement(person, doubt, tuple(sorted(kinds)), best.record.flags, best.other.flags)
 
 
+def _stands_out(candidate: Candidate, known: Mapping[str, Agreement]) -> bool:
+    """Say whether everybody else that agrees is already under review with ``candidate``, and agrees on no more; one an
+    automatic rule holds for too, on less."""
+    shared = set(known[candidate.person].kinds)
+    others = [agreement for person, agreement in known.items() if person != candidate.person]
+    return all(
+        other.person in candidate.settled
+        and (shared > set(other.kinds) if other.doubt is Doubt.SEVERAL else shared.issuperset(other.kinds))
+        for other in others
+    )
+
+
 def match(record: IndexRecord, candidates: Sequence[Candidate]) -> Link | New | Review:
     """Say whose ``record`` this is among ``candidates`` (one entry per person; order does not matter).
 
-    Returns ``Link`` when an automatic rule holds for exactly one person and every other doubtful person is already
-    ``settled`` against it; ``New`` when nobody agrees enough to bother a human; otherwise ``Review``. Joining two
-    persons that both exist is never automatic: two automatic candidates are a ``Review``. Never raises for an
-    unknown kind or flag: it counts as no evidence.
+    Returns ``Link`` when an automatic rule holds for one person and every other that agrees is already ``settled``
+    against it and agrees on no more (on less, if a rule holds for it too); ``New`` when nobody agrees enough to bother
+    a human; otherwise ``Review``. Two persons that both exist are never joined. Never raises for an unknown kind or
+    flag: it counts as no evidence.
     """
     automatic: list[tuple[Candidate, Rule]] = []
     known: dict[str, Agreement] = {}
@@ -230,12 +252,9 @@ def match(record: IndexRecord, candidates: Sequence[Candidate]) -> Link | New | 
         elif doubts:
             strongest = min(doubts, key=list(Doubt).index)
             known[candidate.person] = _agreement(candidate.person, strongest, pairs)
-    if len(automatic) == 1:
-        candidate, rule = automatic[0]
-        shared = set(known[candidate.person].kinds)
-        others = [agreement for person, agreement in known.items() if person != candidate.person]
-        if all(other.person in candidate.settled and shared.issuperset(other.kinds) for other in others):
-            return Link(candidate.person, rule)
+    clear = [(candidate, rule) for candidate, rule in automatic if _stands_out(candidate, known)]
+    if len(clear) == 1:
+        return Link(clear[0][0].person, clear[0][1])
     if not known:
         return New()
     persons = tuple(sorted(known))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -13,12 +15,14 @@ from connectors.kit.trust import DirectoryPartner
 from consent.decide import decide
 from consent.explain import PolicyMismatch, explain, from_log, to_log
 from consent.lifecycle import authority, fold
-from consent.model import Question, Reason
+from consent.model import Question, Reason, Regime
 from consent.order import read_attributes
 from consent.policy import Policy
 from hub.keyring import Keyring
 from hub.services.consents import events_of
-from hub.services.records import Outcome, access_record
+from hub.services.decisions import NOT_HELD
+from hub.services.handles import Handles
+from hub.services.records import NON_COMMUNIQUE, Outcome, access_record
 from hub.services.register import resolve
 from hub.store.access import AccessEvent, AccessFilter, AccessKind, AccessRow
 from hub.store.session import UnitOfWork
@@ -26,6 +30,8 @@ from hub.store.session import UnitOfWork
 READING: Final = "consultation_du_journal"
 DEFAULT_LIMIT: Final = 100
 _REPLAYABLE: Final = (AccessKind.DECIDED, AccessKind.DELIVERED)
+_OF_THE_REQUEST: Final = (Reason.ROLE_DENY, Reason.NO_RULE)
+"""Reasons that say nothing about the person: what the role may never see, whoever it asks about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ def search(
     where = AccessFilter(
         person_id=person,
         trace_id=criteria.get("trace_id"),
+        # A trace id is known to the partner that asked: from anyone else it would only confirm a guess.
+        asked_by=reader.name if reader.partner is not None and "trace_id" in criteria else None,
         partner=None if naming_person else criteria.get("partner"),
         source=criteria.get("source"),
         source_or_partner=reader.name if view == "partenaire" else None,
@@ -66,7 +74,7 @@ def search(
     )
     found = uow.access.search(where, limit)
     _log_reading(uow, policy, reader, person, criteria, len(found))
-    rows = [_shown(row, reader, view) for row in found if view != "usager" or _concerns_person(row)]
+    rows = [_shown(row, reader, view, policy, keyring) for row in found if view != "usager" or _concerns_person(row)]
     return {"rows": rows, "next": found[-1].seq if len(found) == limit else None}
 
 
@@ -157,18 +165,36 @@ def _concerns_person(row: AccessRow) -> bool:
     return row.kind is AccessKind.DELIVERED or row.outcome == "refused"
 
 
-def _shown(row: AccessRow, reader: Reader, view: str) -> dict[str, Any]:
+def _shown(row: AccessRow, reader: Reader, view: str, policy: Policy, keyring: Keyring) -> dict[str, Any]:
     record: dict[str, Any] = row.payload["record"]
     if view == "dpo" or (view == "partenaire" and row.partner == reader.name):
         record = {**record, "agent": row.agent, "case": row.case}
-    if view == "dpo":
+    if reader.partner is None:
         return record
-    # A protection is told as the person's own refusal, to everyone but the DPO.
-    withheld = {
-        path: Reason.CONSENT_DENY.value if code == Reason.PROTECTED else code
-        for path, code in record["fields"]["withheld"].items()
-    }
-    return {**record, "fields": {**record["fields"], "withheld": withheld}}
+    withheld = record["fields"]["withheld"]
+    told = _told_the_person(withheld, record["purpose"], policy) if view == "usager" else _told_a_partner(withheld)
+    record = {**record, "fields": {**record["fields"], "withheld": told}}
+    return Handles(keyring, reader.partner).access_record(record)
+
+
+def _told_a_partner(withheld: Mapping[str, str]) -> dict[str, str]:
+    """Return why fields stayed, as the answer to the pull told it: no reason that depends on the person."""
+    return {path: code if code in _OF_THE_REQUEST else NON_COMMUNIQUE for path, code in withheld.items()}
+
+
+def _told_the_person(withheld: Mapping[str, str], purpose: str, policy: Policy) -> dict[str, str]:
+    """Return why fields stayed, a protection told as what she could have done herself under each field's regime:
+    a refusal where she is asked, an objection where she is told, and elsewhere that nothing was there."""
+    rows = policy.purposes[purpose].rows if purpose in policy.purposes else ()
+    asked = policy.index.paths(reduce(or_, (row.fields for row in rows if row.regime is Regime.ACCORD), 0))
+    opposable = policy.index.paths(reduce(or_, (row.fields for row in rows if row.opposable), 0))
+
+    def instead(path: str) -> str:
+        if path in asked:
+            return Reason.CONSENT_DENY.value
+        return Reason.OBJECTION.value if path in opposable else NOT_HELD
+
+    return {path: instead(path) if code == Reason.PROTECTED else code for path, code in withheld.items()}
 
 
 def _log_reading(

@@ -23,6 +23,7 @@ from consent.model import EventKind, Regime
 from consent.policy import Policy
 from consent.records import ConsentEvent, RecordError, parse_event
 from hub.keyring import Keyring
+from hub.services.handles import Handles
 from hub.services.register import resolve
 from hub.store.consents import StoredEvent
 from hub.store.session import UnitOfWork
@@ -115,11 +116,12 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
     }
 
 
-def search(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, ref: str) -> dict[str, Any]:
-    """Return ``{records}``: those about ``ref`` that ``slug`` collected or is a recipient of, folded.
+def search(uow: UnitOfWork, keyring: Keyring, policy: Policy, partner: DirectoryPartner, ref: str) -> dict[str, Any]:
+    """Return ``{records}``: those about ``ref`` that ``partner`` collected or is a recipient of, folded.
 
     Raises ``MaillonError(UNKNOWN_SUBJECT)``.
     """
+    slug, handles = partner.slug, Handles(keyring, partner)
     person = resolve(uow, keyring, slug, ref)
     if person is None:
         raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref")
@@ -128,7 +130,7 @@ def search(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, ref: st
     for row in stored:
         collectors.setdefault(row.record_id, []).append(row.collector)
     records = [
-        _record(record, collectors[record.record_id][0], policy, uow.at)
+        _record(record, collectors[record.record_id][0], policy, handles, uow.at)
         for record in state.records.values()
         if slug in collectors[record.record_id] or slug in dict(record.given.recipients)
     ]
@@ -199,11 +201,11 @@ def _check_evidence(event: ConsentEvent, policy: Policy) -> None:
         raise MaillonError(ErrorKind.EVIDENCE, "below the purpose's minimum", pointer="/collection")
 
 
-def _record(record: RecordState, collector: str, policy: Policy, at: datetime) -> dict[str, Any]:
+def _record(record: RecordState, collector: str, policy: Policy, handles: Handles, at: datetime) -> dict[str, Any]:
     scope = record.given if record.given.fields else record.refused
     notice = record.notice
     return {
-        "record_id": record.record_id,
+        "record_id": handles.record_id(record.record_id),
         "state": state_name(record, at),
         "purpose": record.purpose,
         "collector": collector,
@@ -221,5 +223,5 @@ def _record(record: RecordState, collector: str, policy: Policy, at: datetime) -
             "sha256": notice.sha256,
         },
         "seq": record.seq,
-        "last_event": record.digest,
+        "last_event": handles.event_digest(record.digest),
     }

@@ -14,7 +14,19 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
 from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import DirectoryPartner
-from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, New, Review, match
+from hub.index.rules import (
+    CROWD,
+    LOOKUP_KINDS,
+    PARTIAL_KINDS,
+    Agreement,
+    Candidate,
+    Doubt,
+    IndexRecord,
+    Link,
+    New,
+    Review,
+    match,
+)
 from hub.keyring import Keyring
 from hub.store.index import IndexedRecord, IndexedToken
 from hub.store.secrets import SecretStore
@@ -22,6 +34,8 @@ from hub.store.session import UnitOfWork
 
 _NEW = "new"
 _PROVISIONAL = "review"
+_WHOLE_DATE = '"date_precision":"jour"'
+"""As flags are stored: two whole dates never agree in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,7 @@ def resolve(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> PersonId 
 
 
 def _place(uow: UnitOfWork, slug: str, registration: Registration, new: list[PersonId]) -> tuple[PersonId, str]:
-    answer = match(registration.evidence, _candidates(uow, registration))
+    answer = _settle(uow, slug, registration)
     if isinstance(answer, Link):
         person, rule = PersonId(answer.person), answer.rule.value
     else:
@@ -126,6 +140,27 @@ def _place(uow: UnitOfWork, slug: str, registration: Registration, new: list[Per
     if isinstance(answer, Review):
         _ask_a_human(uow, person, record_id, answer)
     return person, record_id
+
+
+def _settle(uow: UnitOfWork, slug: str, registration: Registration) -> Link | New | Review:
+    """Return what the rules say, or a review where their link is one no partner should get from its registration.
+
+    Two records of one partner that are one person only by what others hold would, by the same ref, tell it that
+    somebody is known elsewhere, and let it try numbers against a name: what it holds itself tells it nothing new.
+    """
+    candidates = _candidates(uow, registration)
+    answer = match(registration.evidence, candidates)
+    if not isinstance(answer, Link):
+        return answer
+    own = tuple(_evidence(record) for record in uow.index.records_of(PersonId(answer.person), partner=slug))
+    if len(candidates) > CROWD or len(own) >= CROWD:
+        doubt = Doubt.CROWDED
+    elif own and not isinstance(match(registration.evidence, [Candidate(answer.person, own)]), Link):
+        doubt = Doubt.OWN_EVIDENCE
+    else:
+        return answer
+    other = own[0].flags if own else {}
+    return Review((answer.person,), (Agreement(answer.person, doubt, (), registration.flags, other),))
 
 
 def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Registration, pointer: str) -> None:
@@ -149,8 +184,14 @@ def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Re
 
 
 def _candidates(uow: UnitOfWork, registration: Registration) -> list[Candidate]:
-    found = uow.index.sharing(token for token in registration.tokens if token.kind in LOOKUP_KINDS)
-    return [Candidate(p.person_id, tuple(_evidence(record) for record in p.records), p.settled) for p in found]
+    """Return who may be meant: a bounded number by name or number, and by a partial date where that can matter."""
+    partial = [token for token in registration.tokens if token.kind in PARTIAL_KINDS]
+    strong = [token for token in registration.tokens if token.kind in LOOKUP_KINDS and token not in partial]
+    whole = _WHOLE_DATE if registration.flags.get("date_precision") == "jour" else None
+    persons = uow.index.sharing(partial, at_most=CROWD, without=whole)
+    persons |= uow.index.sharing(strong, at_most=CROWD + 1)
+    found = uow.index.load(persons)
+    return [Candidate(p.person_id, tuple(map(_evidence, p.records)), p.settled) for p in found]
 
 
 def _evidence(record: IndexedRecord) -> IndexRecord:

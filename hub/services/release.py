@@ -20,7 +20,7 @@ from connectors.kit.runtime.ids import OrderId, new_trace_id, new_uuid
 from connectors.kit.transport import INDISPONIBLE, PERSONNE_INCONNUE
 from hub.services.decisions import SourceDecision, Standing, survey
 from hub.services.orders import Planned, Received, send_all, sign_order
-from hub.services.records import Outcome, Trace, access_event, codes, new_operation_id, source_row
+from hub.services.records import NON_COMMUNIQUE, Outcome, Trace, access_event, codes, new_operation_id, source_row
 from hub.services.register import resolve
 from hub.services.requests import PullRequest
 from hub.services.runtime import Hub
@@ -30,7 +30,6 @@ from hub.store.session import UnitOfWork
 COMMUNIQUE: Final = "communique"
 EXCLU_ROLE: Final = "exclu_role"
 EXCLU_FINALITE: Final = "exclu_finalite"
-NON_COMMUNIQUE: Final = "non_communique"
 SANS_DOSSIER: Final = "sans_dossier"
 FRAGMENT: Final = "fragment"
 

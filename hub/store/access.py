@@ -84,6 +84,7 @@ class AccessFilter:
 
     person_id: PersonId | None = None
     trace_id: str | None = None
+    asked_by: str | None = None
     partner: str | None = None
     source: str | None = None
     source_or_partner: str | None = None
@@ -168,6 +169,7 @@ def _conditions(where: AccessFilter) -> list[ColumnElement[bool]]:
     for column, value in (
         (table.person_id, where.person_id),
         (table.trace_id, where.trace_id),
+        (table.partner, where.asked_by),
         (table.partner, where.partner),
         (table.source, where.source),
         (table.purpose, where.purpose),

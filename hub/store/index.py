@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import Connection, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId
@@ -34,7 +34,7 @@ class IndexedRecord:
 
 @dataclass(frozen=True, slots=True)
 class IndexedPerson:
-    """A person with all of its records, and the persons it already stands before a reviewer with."""
+    """A person with all of its records, and who of those loaded with it already stands before a reviewer with it."""
 
     person_id: PersonId
     records: tuple[IndexedRecord, ...]
@@ -66,21 +66,31 @@ class Index:
         if rows:
             self._connection.execute(insert(token), rows)
 
-    def sharing(self, tokens: Iterable[IndexedToken]) -> list[IndexedPerson]:
-        """Return every person that has one of ``tokens``, each with all of its records."""
-        wanted = {(t.kind, t.epoch, t.value): t.lookup for t in tokens}
-        rows = self._connection.execute(
-            select(token.c.kind, token.c.epoch, token.c.value, token.c.person_id).where(
-                token.c.lookup.in_(sorted(set(wanted.values())))
-            )
+    def sharing(self, tokens: Iterable[IndexedToken], *, at_most: int, without: str | None = None) -> set[PersonId]:
+        """Return ``at_most`` persons that have one of ``tokens``; of a crowd, those with the lowest (random) ids.
+
+        Records whose flags hold the JSON member ``without`` are not looked for.
+        """
+        wanted = list(tokens)
+        # The 64 bits find the rows, the 128 decide: they are those of one kind and epoch alone.
+        query = select(token.c.person_id).where(
+            token.c.lookup.in_({t.lookup for t in wanted}), token.c.value.in_({t.value for t in wanted})
         )
-        persons = {row.person_id for row in rows if (row.kind, row.epoch, row.value) in wanted}
+        if without is not None:
+            query = query.join(record, record.c.record_id == token.c.record_id)
+            query = query.where(record.c.flags.not_like(f"%{without.replace('_', '/_')}%", escape="/"))
+        query = query.distinct().order_by(token.c.person_id).limit(at_most)
+        return {PersonId(found) for found in self._connection.execute(query).scalars()} if wanted else set()
+
+    def load(self, persons: set[PersonId]) -> list[IndexedPerson]:
+        """Return ``persons``, each with all of its records and those of the others it is under review with."""
         if not persons:
             return []
         settled = self._settled(persons)
+        records = self._records(token.c.person_id.in_(sorted(persons)))
         return [
-            IndexedPerson(PersonId(person), tuple(records), frozenset(settled.get(person, ())))
-            for person, records in self._records(persons).items()
+            IndexedPerson(PersonId(person), tuple(held), frozenset(settled.get(person, ())))
+            for person, held in records.items()
         ]
 
     def tokens_of(self, person_id: PersonId, record_id: str) -> frozenset[IndexedToken]:
@@ -92,9 +102,11 @@ class Index:
         )
         return frozenset(IndexedToken(*row) for row in rows)
 
-    def records_of(self, person_id: PersonId, *, but: str) -> list[IndexedRecord]:
-        """Return a person's records without the one whose id is ``but``."""
-        return self._records({person_id}, but).get(person_id, [])
+    def records_of(self, person_id: PersonId, *, but: str = "", partner: str | None = None) -> list[IndexedRecord]:
+        """Return a person's records, or those of ``partner``, without the one whose id is ``but``."""
+        of_partner = [] if partner is None else [record.c.partner == partner]
+        found = self._records(token.c.person_id == person_id, token.c.record_id != but, *of_partner)
+        return found.get(person_id, [])
 
     def open_review(self, person_id: PersonId, record_id: str, patterns: Mapping[str, Mapping[str, object]]) -> None:
         """Ask a human whether ``person_id`` is one of the candidates of ``patterns`` (person → what agrees).
@@ -120,11 +132,11 @@ class Index:
         rows = self._connection.execute(select(review).order_by(review.c.opened_at, review.c.person_id))
         return [(row.person_id, row.candidate_id, orjson.loads(row.pattern)) for row in rows]
 
-    def _records(self, persons: set[str], but: str = "") -> dict[str, list[IndexedRecord]]:
+    def _records(self, *where: ColumnElement[bool]) -> dict[str, list[IndexedRecord]]:
         rows = self._connection.execute(
             select(token.c.person_id, token.c.record_id, token.c.kind, token.c.value, record.c.flags)
             .join(record, record.c.record_id == token.c.record_id)
-            .where(token.c.person_id.in_(sorted(persons)), token.c.record_id != but)
+            .where(*where)
         )
         flags: dict[tuple[str, str], str] = {}
         values: dict[tuple[str, str], dict[str, set[bytes]]] = {}
@@ -138,11 +150,11 @@ class Index:
             found.setdefault(key[0], []).append(IndexedRecord(kinds, orjson.loads(flags[key])))
         return found
 
-    def _settled(self, persons: set[str]) -> dict[str, set[str]]:
+    def _settled(self, persons: set[PersonId]) -> dict[str, set[str]]:
         ids = sorted(persons)
         rows = self._connection.execute(
             select(review.c.person_id, review.c.candidate_id).where(
-                or_(review.c.person_id.in_(ids), review.c.candidate_id.in_(ids))
+                review.c.person_id.in_(ids), review.c.candidate_id.in_(ids)
             )
         )
         pairs: dict[str, set[str]] = {}

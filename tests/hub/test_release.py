@@ -312,7 +312,9 @@ def test_protected_fields_are_left_out_and_nothing_says_why(world: World, known:
     assert answer["statuses"]["contact.telephone"] == "non_communique"
     assert set(world.edges.orders[0]["fields"]) == set(RSA)
     by_partner = [row for row in world.log("partenaire", "departement") if row["kind"] == "decided"]
-    assert by_partner[0]["fields"]["withheld"]["contact.telephone"] == "consent_deny"
+    assert by_partner[0]["fields"]["withheld"]["contact.telephone"] == "non_communique"
+    (row,) = world.log("usager", "ccas", ref=known["ccas"])
+    assert row["fields"]["withheld"] == {}
 
 
 def test_a_request_is_used_once(world: World, known: dict[str, str]) -> None:

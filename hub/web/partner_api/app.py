@@ -101,6 +101,7 @@ def _partner(hub: Hub) -> Blueprint:
         caller = _caller(hub)
         prepared = register.prepare(hub.keyring, caller, body("registration")["records"])
         made = hub.writer.run(lambda uow: register.register(uow, hub.keyring, hub.secrets, caller.slug, prepared))
+        tick.wait(g.began)
         return answer({"registrations": made})
 
     @routes.post("/v1/consents")
@@ -113,7 +114,7 @@ def _partner(hub: Hub) -> Blueprint:
     @routes.post("/v1/consents/search")
     def search_consents() -> Response:
         caller, ref = _caller(hub), body("consent_search")["ref"]
-        return answer(hub.reads.run(lambda uow: consents.search(uow, hub.keyring, hub.policy.get(), caller.slug, ref)))
+        return answer(hub.reads.run(lambda uow: consents.search(uow, hub.keyring, hub.policy.get(), caller, ref)))
 
     @routes.post("/v1/pulls")
     def pulls() -> Response:
