@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import jsonschema
 import jsonschema_rs
 
+from connectors.kit.live.spec import ApiSpec, load_api
 from connectors.kit.mapping import FormatMapping, LineageRow
 from connectors.kit.mapping_file import check_shape, load_mapping, read_toml
 from connectors.kit.port import Json, Quarantined, RawRecord, Reader, Reason
@@ -100,6 +101,8 @@ class PartnerFolder:
     release: tuple[ReleaseRow, ...]
     supplies: tuple[str, ...]
     version: str = field(repr=False)
+    api: ApiSpec | None = None
+    """How to ask this partner's API about one person; only edges in mode ``client`` do."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -145,7 +148,13 @@ class PartnerFolder:
             release=tuple(_release(path, row) for row in manifest.get("release", [])),
             supplies=tuple(known.path for known in registry.fields() if known.path in targets),
             version=digest.hexdigest(),
+            api=_located(path, lambda: load_api(manifest["api"], frozenset(formats))) if "api" in manifest else None,
         )
+
+    def suppliable(self, formats: Iterable[str]) -> tuple[str, ...]:
+        """Return what those formats alone can supply, in the order of the dossier."""
+        targets = frozenset().union(*(self.formats[name].mapping.targets() for name in formats))
+        return tuple(path for path in self.supplies if path in targets)
 
     def releases(self, recipient_kind: str, purpose: str) -> frozenset[str]:
         """Return the fields this partner's own policy lets go to that kind of recipient for that purpose."""

@@ -1,0 +1,92 @@
+"""The ``[api]`` of a manifest: everything about a partner's API that is data (``docs/partners-guide.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from connectors.kit.identity import TRAITS
+from connectors.kit.live.calendar import Window, window
+from connectors.kit.port import Json
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.transport import check_url
+
+DATE_PARTS: Final = ("annee_naissance", "mois_naissance", "jour_naissance")
+HABILITATION: Final = "habilitation"
+"""In place of a trait: the number of the administration that holds the habilitation (``edge.toml``)."""
+SOURCES: Final = frozenset((*TRAITS, *DATE_PARTS, HABILITATION))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and counts that keep a failing API from costing more than itself."""
+
+    connect_seconds: float = 3.0
+    order_seconds: float = 6.0
+    """All the calls of one order together, tries included: the hub waits 7 s for the answer."""
+    ttl_seconds: float = 900.0
+    """How long an answer may serve again. It is in memory only."""
+    rate: float = 10.0
+    """Calls per second, on average; ``burst`` at once."""
+    burst: int = 20
+    tries: int = 2
+    failures: int = 5
+    """Failures in a row that open the breaker, for ``open_seconds``, twice as long each time up to sixteen times."""
+    open_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """How one format is asked for about one person."""
+
+    format: str
+    path: str
+    params: Mapping[str, str]
+    """The API's parameter name (with ``[]`` when it takes a list that way) → trait."""
+    required: frozenset[str]
+    """Parameters without which the question makes no sense: it is then not asked."""
+    cases: tuple[str, ...]
+    """Folders of published cases the simulator plays here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSpec:
+    """One partner's API."""
+
+    base_url: str
+    purpose: str
+    """The one purpose the habilitation is for."""
+    limits: Limits
+    maintenance: tuple[Window, ...]
+    endpoints: Mapping[str, Endpoint]
+
+
+def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
+    """Read the ``[api]`` table of a manifest, its shape already checked.
+
+    Raises ``MaillonError(CONFIGURATION)`` naming a format or a trait that is none, an impossible limit or window.
+    """
+    check_url(table["base_url"])
+    endpoints = {}
+    for name, row in table["endpoints"].items():
+        if name not in formats:
+            raise _wrong(f"endpoints.{name}", "is not a format of this partner")
+        params = dict(row["params"])
+        if unknown := sorted(set(params.values()) - SOURCES):
+            raise _wrong(f"endpoints.{name}.params", f"{unknown[0]} is not a trait")
+        required = frozenset(row.get("required", []))
+        if unknown := sorted(required - set(params)):
+            raise _wrong(f"endpoints.{name}.required", f"{unknown[0]} is not one of its params")
+        endpoints[name] = Endpoint(name, row["path"], MappingProxyType(params), required, tuple(row.get("cases", [])))
+    limits = Limits(**table.get("limits", {}))
+    try:
+        windows = tuple(window(row) for row in table.get("maintenance", []))
+    except ValueError as error:
+        raise _wrong("maintenance", str(error)) from None
+    return ApiSpec(table["base_url"].rstrip("/"), table["purpose"], limits, windows, MappingProxyType(endpoints))
+
+
+def _wrong(where: str, what: str) -> MaillonError:
+    return MaillonError(ErrorKind.CONFIGURATION, f"manifest.toml: api.{where}: {what}")

@@ -1,0 +1,1 @@
+"""A partner's HTTP API, played from payload files, with faults on demand (``docs/simulator.md``)."""
