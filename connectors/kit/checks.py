@@ -222,7 +222,8 @@ def _entries_quote_nothing(partner: PartnerFolder) -> Iterator[Finding]:
 @cache
 def _our_words() -> frozenset[str]:
     positions = "line record document personne after column header"
-    details = "centimes booleen telephone matricule expression fuseau sexe issue aucun trait exploitable en tête"
+    details = "centimes booleen telephone matricule expression fuseau sexe issue aucun trait exploitable en tête "
+    details += "sheet classeur xls protégé compression number date time error"
     keywords = "type required not oneOf anyOf allOf enum const pattern format value JSON additionalProperties"
     limits = (
         "minLength maxLength minimum maximum minItems maxItems uniqueItems multipleOf falseSchema dependentRequired"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers import BUILT_IN
+from connectors.kit.readers.table import is_formula
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 XML = {
@@ -380,13 +381,14 @@ def test_csv_round_trip(rows: list[tuple[int, str]]) -> None:
     lines = ["id;nom", *(f'{number};"{name.replace(chr(34), chr(34) * 2)}"' for number, name in rows)]
     found = read("csv", "\n".join(lines).encode(), CSV)
     said = [None if not name.strip() or name.strip() == "NULL" else name.strip() for _, name in rows]
+    said = [name for name in said if name is None or not is_formula(name)]
     assert [record["nom"] for record in records(found)] == said
 
 
 @settings(max_examples=120, deadline=None)
 @given(st.sampled_from(sorted(BUILT_IN)), st.binary(max_size=400))
 def test_no_reader_raises_whatever_it_reads(name: str, data: bytes) -> None:
-    options = {"xml": XML, "csv": CSV}.get(name, {})
+    options = {"xml": XML, "csv": CSV, "xlsx": CSV, "table": CSV}.get(name, {})
     for prefix in (b"", b"id;nom\n", b"<R><Foyer>", b'{"params": ', b"---\n"):
         for item in read(name, prefix + data, options):
             assert isinstance(item, RawRecord | Quarantined)

@@ -10,11 +10,20 @@ from connectors.kit.port import Reader
 from connectors.kit.readers.csv_table import CsvReader
 from connectors.kit.readers.exchange import ExchangeReader
 from connectors.kit.readers.json_document import JsonReader
+from connectors.kit.readers.spreadsheet import SpreadsheetReader
+from connectors.kit.readers.xlsx import XlsxReader
 from connectors.kit.readers.xml_stream import XmlReader
 
 ReaderFactory = Callable[[Mapping[str, Any]], Reader]
 """Builds a reader from a manifest's ``options``; raises ``MaillonError(CONFIGURATION)`` for options it has not."""
 
 BUILT_IN: Final[Mapping[str, ReaderFactory]] = MappingProxyType(
-    {"json": JsonReader, "exchange": ExchangeReader, "xml": XmlReader, "csv": CsvReader}
+    {
+        "json": JsonReader,
+        "exchange": ExchangeReader,
+        "xml": XmlReader,
+        "csv": CsvReader,
+        "xlsx": XlsxReader,
+        "table": SpreadsheetReader,
+    }
 )

@@ -6,18 +6,22 @@ therefore holds no line break. Cells are trimmed; an empty cell and a literal ``
 
 from __future__ import annotations
 
+import copy
 import csv
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
-from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.port import Quarantined, Reason
 from connectors.kit.readers.bounds import lines, options
+from connectors.kit.readers.table import Columns, Layout, Row, TableReader
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
-_BOM = b"\xef\xbb\xbf"
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+DELIMITERS: Final = (";", ",", "\t", "|")
 
 
-class CsvReader:
+class CsvReader(TableReader):
     """Options: ``columns`` (all must be there, in any order), ``optional`` (may be), ``delimiter`` (``;``),
     ``encodings`` (``utf-8``, ``windows-1252``: the first in which a line decodes; a file that began in one stays in
     it once an accent has been seen), ``max_cell`` (4,096 characters), ``max_line`` (65,536 bytes).
@@ -33,66 +37,39 @@ class CsvReader:
             max_cell=4096,
             max_line=65536,
         )
-        self._required, self._optional = list(found["columns"]), list(found["optional"])
+        self.columns = Columns.of(found)
         self._delimiter: str = found["delimiter"]
         self._encodings: list[str] = list(found["encodings"])
-        self._max_cell: int = found["max_cell"]
         self._max_line: int = found["max_line"]
-        if self._delimiter not in {";", ",", "\t", "|"}:
+        if self._delimiter not in DELIMITERS:
             raise MaillonError(ErrorKind.CONFIGURATION, "option delimiter is none of ; , | or tab")
         if not set(self._encodings) <= {"utf-8", "windows-1252"} or not self._encodings:
             raise MaillonError(ErrorKind.CONFIGURATION, "option encodings: utf-8, windows-1252")
 
-    def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
-        """Yield one record a line, ``{column: text or null}``. See ``port.Reader``."""
-        encodings, columns = list(self._encodings), None
+    def laid_out(self, layout: Layout) -> CsvReader:
+        """Return a reader of files separated and headed as ``layout`` says."""
+        reader = copy.copy(self)
+        reader.layout = layout
+        reader._delimiter = layout.delimiter or self._delimiter
+        return reader
+
+    def rows(self, stream: BinaryIO) -> Iterator[Row | Quarantined]:
+        """Yield every line that is not blank."""
+        encodings, blank = list(self._encodings), f" \t{self._delimiter}"
         for number, raw in lines(stream, self._max_line):
-            position = f"line {number}"
             if raw is None:
-                yield Quarantined(position, "", Reason.TOO_LARGE)
-                if columns is None:
-                    return
+                yield Row(number, Reason.TOO_LARGE)
                 continue
+            if number == 1 and raw.startswith(_UTF_16):
+                yield Quarantined("document", "", Reason.ENCODING)
+                return
             if number == 1 and raw.startswith(_BOM):
                 raw, encodings = raw.removeprefix(_BOM), ["utf-8"]
             text = self._decode(raw, encodings)
-            if text is not None and not text.strip():
-                continue
-            cells = self._cells(text) if text is not None else Reason.ENCODING
-            if columns is None:
-                faults = [Quarantined(position, "", cells)] if isinstance(cells, Reason) else self._header(cells)
-                if faults or isinstance(cells, Reason):
-                    yield from faults
-                    return
-                columns = [cell.strip() for cell in cells]
-            elif isinstance(cells, Reason):
-                yield Quarantined(position, "", cells)
-            else:
-                yield self._record(position, columns, cells)
-
-    def _record(self, position: str, columns: list[str], cells: list[str]) -> RawRecord | Quarantined:
-        if len(cells) != len(columns):
-            return Quarantined(position, "", Reason.COLUMN_SHIFT)
-        for column, cell in zip(columns, cells, strict=True):
-            if len(cell) > self._max_cell:
-                return Quarantined(position, f"/{column}", Reason.TOO_LARGE)
-        return RawRecord(position, {name: _said(cell) for name, cell in zip(columns, cells, strict=True)})
-
-    def _header(self, cells: list[str]) -> list[Quarantined]:
-        """Name what is wrong with the header, never by quoting it: a file without one begins with a person."""
-        names = [cell.strip() for cell in cells]
-        known = {*self._required, *self._optional}
-        if not known & set(names):
-            if len(names) == 1:
-                return [Quarantined("line 1", "", Reason.WRONG_DELIMITER)]
-            return [Quarantined("line 1", "", Reason.MISSING_COLUMN, "en-tête")]
-        unknown = [f"column {place}" for place, name in enumerate(names, 1) if name not in known]
-        twice = sorted({name for name in names if name in known and names.count(name) > 1})
-        return [
-            *(Quarantined("line 1", "", Reason.MISSING_COLUMN, name) for name in self._required if name not in names),
-            *(Quarantined("line 1", "", Reason.UNKNOWN_COLUMN, place) for place in unknown),
-            *(Quarantined("line 1", "", Reason.DUPLICATE_COLUMN, name) for name in twice),
-        ]
+            if text is None:
+                yield Row(number, Reason.ENCODING)
+            elif text.strip(blank):
+                yield Row(number, self._cells(text))
 
     def _decode(self, raw: bytes, encodings: list[str]) -> str | None:
         """Decode one line; the first line with an accent settles the encoding of the file (``encodings`` shrinks)."""
@@ -114,8 +91,3 @@ class CsvReader:
             return next(csv.reader([text], delimiter=self._delimiter, strict=True))
         except (csv.Error, StopIteration):
             return Reason.MALFORMED
-
-
-def _said(cell: str) -> str | None:
-    cell = cell.strip()
-    return None if cell in {"", "NULL"} else cell

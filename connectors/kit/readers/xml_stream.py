@@ -14,6 +14,7 @@ from lxml import etree
 
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.readers.bounds import MEBIBYTE, options
+from connectors.kit.readers.xml_events import DtdRefused, TooLarge, cause, elements
 
 
 class XmlReader:
@@ -36,14 +37,11 @@ class XmlReader:
 
     def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
         """Yield one record per element. See ``port.Reader``."""
-        bounded = _Bounded(stream, self._max)
         header: Json = {}
         number, announced = 0, None
+        tags = [tag for tag in (self._record, self._header, self._trailer) if tag]
         try:
-            for _, element in self._events(bounded):
-                if number == 0 and element.getroottree().docinfo.doctype:
-                    yield Quarantined("document", "", Reason.DTD_REFUSED)
-                    return
+            for element in elements(stream, tags, self._max):
                 if element.tag == self._header:
                     header = self._object(element)
                 elif element.tag == self._trailer:
@@ -51,31 +49,17 @@ class XmlReader:
                 else:
                     number += 1
                     yield RawRecord(f"record {number}", {self._header: header, self._record: self._object(element)})
-                bounded.mark()
-                _forget(element)
-        except _TooLargeError:
+        except DtdRefused:
+            yield Quarantined("document", "", Reason.DTD_REFUSED)
+            return
+        except TooLarge:
             yield Quarantined(f"record {number + 1}", "", Reason.TOO_LARGE)
             return
         except etree.XMLSyntaxError as error:
-            yield Quarantined(f"line {error.lineno or 0}, after record {number}", "", _cause(error))
+            yield Quarantined(f"line {error.lineno or 0}, after record {number}", "", cause(error))
             return
         if self._count and (announced is None or not announced.strip().isdigit() or int(announced) != number):
             yield Quarantined("document", f"/{self._trailer}/{self._count}", Reason.COUNT_MISMATCH)
-
-    def _events(self, stream: _Bounded) -> Iterator[Any]:
-        return iter(
-            etree.iterparse(
-                stream,
-                events=("end",),
-                tag=[tag for tag in (self._record, self._header, self._trailer) if tag],
-                resolve_entities=False,
-                load_dtd=False,
-                no_network=True,
-                huge_tree=False,
-                remove_comments=True,
-                remove_pis=True,
-            )
-        )
 
     def _object(self, element: Any) -> Json:
         found: Json = {}
@@ -91,40 +75,3 @@ class XmlReader:
             else:
                 found[tag] = value
         return found
-
-
-class _TooLargeError(Exception):
-    pass
-
-
-class _Bounded:
-    """A stream that refuses to give more than ``limit`` bytes between two marks."""
-
-    def __init__(self, stream: BinaryIO, limit: int) -> None:
-        self._stream = stream
-        self._limit = limit
-        self._since = 0
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._stream.read(size)
-        self._since += len(chunk)
-        if self._since > self._limit:
-            raise _TooLargeError
-        return chunk
-
-    def mark(self) -> None:
-        self._since = 0
-
-
-def _forget(element: Any) -> None:
-    """Free a record that was read, and the white space and siblings before it."""
-    element.clear()
-    while element.getprevious() is not None:
-        del element.getparent()[0]
-
-
-def _cause(error: etree.XMLSyntaxError) -> Reason:
-    kinds, code = etree.ErrorTypes, getattr(error, "code", None)  # the published stubs leave ``code`` out
-    if code in {kinds.ERR_INVALID_ENCODING, kinds.ERR_UNSUPPORTED_ENCODING, kinds.ERR_INVALID_CHAR}:
-        return Reason.ENCODING
-    return Reason.TRUNCATED if code in {kinds.ERR_TAG_NOT_FINISHED, kinds.ERR_DOCUMENT_END} else Reason.MALFORMED

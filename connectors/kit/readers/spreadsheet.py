@@ -1,0 +1,44 @@
+"""``table``: a table as people send it, a CSV one month and a workbook the next; told apart by its first bytes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+from connectors.kit.port import Quarantined, RawRecord
+from connectors.kit.readers.csv_table import CsvReader
+from connectors.kit.readers.ooxml import is_workbook
+from connectors.kit.readers.table import Layout, Row, TableReader
+from connectors.kit.readers.xlsx import XlsxReader
+
+_CSV_ONLY = frozenset({"delimiter", "encodings", "max_line"})
+_XLSX_ONLY = frozenset({"numbers", "dates", "sheet"})
+
+
+class SpreadsheetReader(TableReader):
+    """Options: those of ``csv`` and those of ``xlsx``. The stream must be able to seek."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._csv = CsvReader({name: value for name, value in given.items() if name not in _XLSX_ONLY})
+        self._xlsx = XlsxReader({name: value for name, value in given.items() if name not in _CSV_ONLY})
+        self.columns = self._xlsx.columns
+
+    def laid_out(self, layout: Layout) -> SpreadsheetReader:
+        """Return a reader of either kind of file, laid out as ``layout`` says."""
+        reader = copy.copy(self)
+        reader.layout, reader._csv, reader._xlsx = layout, self._csv.laid_out(layout), self._xlsx.laid_out(layout)
+        return reader
+
+    def rows(self, stream: BinaryIO) -> Iterator[Row | Quarantined]:
+        """Yield every line that holds something."""
+        return self._for(stream).rows(stream)
+
+    def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
+        """Yield one record a line. See ``port.Reader``."""
+        return self._for(stream).read(stream)
+
+    def _for(self, stream: BinaryIO) -> CsvReader | XlsxReader:
+        start = stream.read(4)
+        stream.seek(0)
+        return self._xlsx if is_workbook(start) else self._csv
