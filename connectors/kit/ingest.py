@@ -77,6 +77,7 @@ def map_stream(
     ``"records"``. Raises nothing for bad content.
     """
     fragment_schema = registry.validator("fragment")
+    record: RawRecord | Quarantined | None = None
     for record in native.reader.read(stream):
         if isinstance(record, RawRecord):
             if records is not None:
@@ -89,6 +90,8 @@ def map_stream(
             yield refused
         else:
             yield record
+    if record is None:
+        yield Quarantined("document", "", Reason.EMPTY)
 
 
 def _checked(found: SubjectFragment, schema: registry.Validator) -> SubjectFragment | Quarantined:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from jmespath.exceptions import JMESPathError
@@ -20,7 +20,7 @@ from jmespath.exceptions import JMESPathError
 from connectors.kit.expressions import Getter
 from connectors.kit.households import Member, asked_about, links_of
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
-from connectors.kit.transforms import Refused, Table, Transform, is_blank
+from connectors.kit.transforms import Refused, Table, Transform, is_blank, is_misread
 
 SCOPE: Final = frozenset({"record", "it", "role", "liens", "identite", "demande"})
 IDENTITY_FIELDS: Final = (
@@ -28,6 +28,8 @@ IDENTITY_FIELDS: Final = (
     *("code_cog_insee_commune_naissance", "code_cog_insee_pays_naissance"),
 )
 """Traits that are dossier fields too; ``nir`` is a trait only, unless a field of ``identifiants`` maps it."""
+AHEAD: Final = timedelta(days=31)
+"""A monthly file may bear the end of its month. Any later is a slip, which no true file could ever replace again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ class Value:
             raw = [get(scope) for get in self.getters] if self.several else self.getters[0](scope)
         except JMESPathError:
             raise Refused(Reason.BAD_VALUE, "expression") from None
-        return None if is_blank(raw) else self.transform(raw, self.table)
+        if is_blank(raw):
+            return None
+        if any(isinstance(text, str) and is_misread(text) for text in (raw if isinstance(raw, list) else (raw,))):
+            raise Refused(Reason.ENCODING)
+        return self.transform(raw, self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +165,16 @@ class FormatMapping:
             collected = _aware(self.collected(scope)) if self.collected else None
             collected = collected or collected_at.astimezone(UTC)
             as_of = (_aware(self.as_of(scope)) if self.as_of else None) or collected
+            if max(collected, as_of) > collected_at + AHEAD:
+                raise Refused(Reason.BAD_DATE, "futur")
             people, refused = self._people(scope, record.position)
         except Refused as refusal:
             return [_entry(record.position, "", refusal)]
         found: list[SubjectFragment | Quarantined] = list(refused)
         for subject, own, position in people:
             try:
+                if str(own["identite"].get("date_naissance") or "") > f"{collected_at:%Y-%m-%d}":
+                    raise _At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
                 found.append(self._one(subject, own, position, collected, as_of))
             except _At as at:
                 found.append(_entry(position, at.path, at.refusal))

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     """Why a record, or the rest of a file, was set aside. Stable codes, shown in French by the pages."""
 
     # The bytes
+    EMPTY = "empty"
+    """A file that holds no record at all: more often a failed export than good news."""
     MALFORMED = "malformed"
     ENCODING = "encoding"
     DUPLICATE_KEY = "duplicate_key"

@@ -46,6 +46,22 @@ def is_blank(value: object) -> bool:
     return isinstance(value, list) and all(is_blank(item) for item in value)
 
 
+def is_misread(text: str) -> bool:
+    """Say whether a text was read in the wrong encoding: UTF-8 taken for windows-1252 (``MaÃ«lle``), or U+FFFD.
+
+    What anyone writes is not by chance UTF-8 as well: Ã is never followed by a sign such as ``«``.
+    """
+    if text.isascii():
+        return False
+    for encoding in ("windows-1252", "latin-1"):
+        try:
+            text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        return True
+    return "\ufffd" in text
+
+
 def text(value: Any, _: Table) -> str | None:
     """Text, trimmed; numbers as they are written."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

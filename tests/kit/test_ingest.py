@@ -318,3 +318,12 @@ def test_a_number_given_to_someone_else_is_set_aside(
     assert held_phase == ("accompagnement" if accepted else "accueil")
     entries = [(entry.path, entry.detail) for entry in store.quarantined()]
     assert all(path == "local_id" and "Corentin" not in detail for path, detail in entries)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n \n", HEADER.encode()])
+def test_a_file_without_a_record_is_named(
+    departement: PartnerFolder, store: EdgeStore, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    report = run(departement, store, tmp_path / "a.csv")
+    assert (report.records, report.quarantined) == (0, {Reason.EMPTY: 1})

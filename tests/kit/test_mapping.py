@@ -18,7 +18,7 @@ from connectors.kit.identity import parse_identity
 from connectors.kit.mapping import FormatMapping, SubjectFragment
 from connectors.kit.mapping_file import load_mapping
 from connectors.kit.port import Quarantined, RawRecord, Reason
-from connectors.kit.transforms import BUILT_IN, Refused
+from connectors.kit.transforms import BUILT_IN, Refused, is_misread
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 json_values = st.recursive(
@@ -303,6 +303,7 @@ def test_an_answer_that_is_none(mapping: FormatMapping, status: int, absence: st
         ({"parents": [], "enfants": []}, Reason.NO_SUBJECT, ""),
         ({"status": 418}, Reason.UNKNOWN_CODE, "issue"),
         ({"au": "bientôt"}, Reason.BAD_DATE, ""),
+        ({"au": "2026-03-01"}, Reason.BAD_DATE, ""),  # nothing true could ever replace it
         ({"q": ANNE | {"ne": "1980-02-31"}}, Reason.BAD_DATE, ""),
     ],
 )
@@ -324,6 +325,41 @@ def test_a_bad_member_leaves_the_others(mapping: FormatMapping) -> None:
     assert [(item.position, item.path, item.reason) for item in refused] == [
         ("record 1, personne 2", "identite.date_naissance", Reason.BAD_DATE)
     ]
+
+
+@pytest.mark.parametrize("born", ["2026-01-16", "2026-02", "2031"])
+def test_no_one_is_born_tomorrow(mapping: FormatMapping, born: str) -> None:
+    found = mapping.apply(household(enfants=[LENA | {"ne": born}]), AT)
+    refused = [item for item in found if isinstance(item, Quarantined)]
+    assert [(item.path, item.reason, item.detail) for item in refused] == [
+        ("identite.date_naissance", Reason.BAD_DATE, "futur")
+    ]
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize("wrong", [("utf-8", "windows-1252"), ("utf-8", "latin-1")])
+@pytest.mark.parametrize("name", ["Maëlle", "LÉA", "Noël ÇELIK", "Anaïs", "Zoë", "Œdipe"])
+def test_a_text_in_the_wrong_encoding_is_refused(mapping: FormatMapping, name: str, wrong: tuple[str, str]) -> None:
+    with contextlib.suppress(UnicodeDecodeError):  # not every wrong reading goes through
+        read = name.encode(wrong[0]).decode(wrong[1])
+        found = mapping.apply(household(parents=[ANNE, PAUL | {"prenom": read}]), AT)
+        refused = [item for item in found if isinstance(item, Quarantined)]
+        assert [(item.position, item.path, item.reason) for item in refused] == [
+            ("record 1, personne 2", "identite.prenoms", Reason.ENCODING)
+        ]
+    lost = mapping.apply(
+        household(enfants=[LENA | {"nom": name.encode("latin-1", "replace").decode(errors="replace")}]), AT
+    )
+    assert name == "Œdipe" or any(isinstance(item, Quarantined) for item in lost)
+
+
+def test_names_of_all_french_letters_are_not_misread() -> None:
+    letters = "ÀÂÄÆÇÉÈÊËÎÏÔŒÙÛÜŸàâäæçéèêëîïôœùûüÿÑñÁáÍíÓóÚúÃãÕõŠšŽž°’«»·–—…€"
+    pairs = {one + other for one in letters for other in letters + "aA -'"}
+    misread = {pair for pair in pairs if is_misread(pair)}
+    # Only a letter followed by a sign that no word holds there.
+    assert all(pair[1] in "ŒœŠšŽžŸ°’«»·–—…€" for pair in misread)
+    assert not any(is_misread(word) for word in ["N° 3", "l’été", "« Maëlle »", "Œuvre", "cœur", "SÃO JOÃO", "ÇELİK"])
 
 
 def test_twins_are_told_apart_by_the_question(mapping: FormatMapping) -> None:
