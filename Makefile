@@ -29,6 +29,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.document --check
+	$(BIN)/python -m connectors.kit.lineage --check
 
 bench: setup
 	$(BIN)/python -m bench
