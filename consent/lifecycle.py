@@ -6,7 +6,7 @@ State is a fold over immutable events by the published table :data:`TRANSITIONS`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -108,6 +108,14 @@ class PersonState:
     """Every record of one person, in order of their first event."""
 
     records: Mapping[str, RecordState] = field(default_factory=lambda: MappingProxyType({}))
+
+    def without(self, record_ids: Collection[str]) -> PersonState:
+        """Return the state in which those records give nothing; what they refuse stands."""
+        silenced = {
+            record_id: replace(record, given=NOTHING) if record_id in record_ids else record
+            for record_id, record in self.records.items()
+        }
+        return PersonState(MappingProxyType(silenced))
 
 
 def fold(events: Iterable[ConsentEvent]) -> PersonState:

@@ -93,6 +93,14 @@ class SourceStore(Protocol):
         ...
 
 
+class Live(Protocol):
+    """What answers in place of the store where nothing is stored (``live.holdings.LiveHoldings``)."""
+
+    def fragment_of(self, local_id: str, wanted: Collection[str], latest: datetime) -> Json | None:
+        """Return what can be had of the person on the ``wanted`` paths before ``latest``, as one fragment."""
+        ...
+
+
 class ReleasePolicy(Protocol):
     """A partner's own rules (manifest ``[release]``)."""
 
@@ -111,6 +119,8 @@ class Source:
     store: SourceStore
     release: ReleasePolicy
     keys: OperationalKeys
+    live: Live | None = None
+    """Asked instead of the store, once the order has passed every check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +152,16 @@ def answer_order(token: str, source: Source, at: datetime) -> str:
     if not any(path in free for path in order["fields"]):
         raise OrderRefused(Reason.PARTNER_POLICY)
     _remember(order, request, source, at)
-    statements = build_statements(source.store.fragment_of(local_id), order["fields"], free, source.slug, at)
+    held = _held(local_id, [path for path in order["fields"] if path in free], source, from_epoch(order["exp"]))
+    statements = build_statements(held, order["fields"], free, source.slug, at)
     return seal_fragment(
         statements, tokens, source.keys, order, seal.jws_digest(token), request.digest, request.certificate.seal_key, at
+    )
+
+
+def _held(local_id: str, wanted: Sequence[str], source: Source, latest: datetime) -> Json | None:
+    return (
+        source.store.fragment_of(local_id) if source.live is None else source.live.fragment_of(local_id, wanted, latest)
     )
 
 
@@ -220,7 +237,8 @@ def _subject(order: Json, request: _Request, events: Sequence[Json], source: Sou
 def _remember(order: Json, request: _Request, source: Source, at: datetime) -> None:
     """Make the order's id, the request's nonce and the answer durable, before anything leaves."""
     seen: Reason | None = None
-    nonce, ends = request.payload["nonce"], from_epoch(request.payload["exp"])
+    # The requester's own: a source of the same pull sees the nonce, and could use it up in requests of its own.
+    nonce, ends = f"{request.payload['requester']}/{request.payload['nonce']}", from_epoch(request.payload["exp"])
     with source.store.batch():
         if not source.store.remember_order(order["order_id"], from_epoch(order["exp"])):
             seen = Reason.REPLAYED

@@ -184,17 +184,21 @@ def subject_proofs(tokens: TokenSet, context: bytes | str) -> list[dict[str, str
 
 
 def match_subject(proofs: Sequence[Mapping[str, object]], tokens: TokenSet, context: bytes | str) -> bool:
-    """Say whether one of ``proofs`` was made for ``context`` by a holder of one of ``tokens``.
+    """Say whether ``proofs``, made for ``context``, are by a holder of the person's ``tokens``.
 
-    Takes the same time whichever agrees, or none. Anything that is no proof is simply not equal.
+    One equal proof suffices, unless both sides prove a NIR: then the number must be among them, for strangers may share
+    a given name, a day and a town. Takes the same time whichever agrees, or none. Anything that is no proof is simply
+    not equal.
     """
     mine = [(kind, b64url.encode(proof)) for kind, proof in _proofs(tokens, context)]
-    found = False
+    equal: set[str] = set()
     for item in proofs[:MAX_TOKENS]:
         given = str(item.get("proof")).encode(errors="replace")
         for kind, proof in mine:
-            found |= hmac.compare_digest(given, proof.encode()) and item.get("kind") == kind
-    return found
+            same = hmac.compare_digest(given, proof.encode()) and item.get("kind") == kind
+            equal |= {kind} if same else set()
+    numbered = "nir" in {kind for kind, _ in mine} and any(item.get("kind") == "nir" for item in proofs)
+    return "nir" in equal if numbered else bool(equal)
 
 
 def _proofs(tokens: TokenSet, context: bytes | str) -> Iterator[tuple[str, bytes]]:

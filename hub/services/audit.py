@@ -93,7 +93,7 @@ def explain_trace(uow: UnitOfWork, policy: Policy, trace_id: str) -> dict[str, A
         raise MaillonError(ErrorKind.NOT_FOUND, "no decision has this trace_id", pointer="/trace_id")
     row, first = governing[-1], governing[0]
     stored = [] if row.person_id is None else [e for e in uow.consents.of(row.person_id) if e.seq < row.seq]
-    state = fold(events_of(stored, policy))
+    state = fold(events_of(stored, policy)).without(row.payload["set_aside"])
     record = row.payload["record"]
     decisions = []
     for logged in row.payload["decisions"]:

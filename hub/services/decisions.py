@@ -73,6 +73,8 @@ class Standing:
     suspended: frozenset[str]
     decisions: tuple[SourceDecision, ...]
     events: tuple[StoredEvent, ...]
+    set_aside: frozenset[str]
+    """Records some event of which comes from a collector that is suspended or collects no more: they give nothing."""
 
     def still_holds(self, uow: UnitOfWork, policy: Policy, directory: Directory) -> bool:
         """Say whether nothing it relies on has moved: person, policy, partners and keys, and the passing of time."""
@@ -126,6 +128,10 @@ def survey(
         state, stored = state_of(uow, policy, person)
         events = tuple(stored)
     suspended = uow.partners.suspended()
+    # No source believes a collector that may not act; what it wrote down as refused is kept all the same.
+    collecting = {partner.slug for partner in directory.partners() if partner.is_active and partner.can_collect}
+    set_aside = frozenset(event.record_id for event in events if event.collector not in collecting - suspended)
+    state = state.without(set_aside) if set_aside else state
     # The requester itself may have been suspended, or have left, since it signed in: then nothing goes.
     active = {partner.slug for partner in directory.partners() if partner.is_active} - suspended
     decisions = []
@@ -151,7 +157,7 @@ def survey(
         if person is not None and holding is not None and {source.slug, request.recipient.slug} <= active:
             sendable = decision.allowed & _declared(policy, holding.sections)
         decisions.append(SourceDecision(source, question, decision, holding is not None, reachable, sendable))
-    return Standing(uow.at, person, version, policy, directory, suspended, tuple(decisions), events)
+    return Standing(uow.at, person, version, policy, directory, suspended, tuple(decisions), events, set_aside)
 
 
 def _declared(policy: Policy, sections: frozenset[str]) -> int:

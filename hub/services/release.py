@@ -137,6 +137,7 @@ def _decided(
         "wanted": f"{request.wanted:x}",
         "person_version": standing.version,
         "directory_version": standing.directory.version,
+        "set_aside": sorted(standing.set_aside),
         "decisions": [decision.to_log() for decision in standing.decisions],
     }
     uow.access.append(access_event(trace, said, standing.policy.version, uow.at, more=more, fields=withheld))
@@ -215,6 +216,7 @@ def _delivered(
     more = {
         "orders": {item.planned.source.slug: item.planned.order_id for item in (*passed, *missing)},
         "decided_again": standing is not plan.standing,
+        "set_aside": sorted(standing.set_aside),
         "decisions": [decision.to_log() for decision in standing.decisions],
     }
     uow.access.append(

@@ -191,3 +191,12 @@ def test_the_state_cannot_be_changed_in_place() -> None:
 def test_the_scope_of_a_record_is_its_events() -> None:
     record = world.state(payload("granted", pii_information=["moi.nom", "moi.tel"]), payload("narrowed")).records["r1"]
     assert INDEX.paths(record.given.fields) == ("moi.nom",)
+
+
+def test_a_record_set_aside_gives_nothing_and_still_refuses() -> None:
+    granted, denied = world.parsed(payload("granted"))[0], world.parsed(payload("denied"))[0]
+    state = fold([granted, replace(denied, record_id="r2")])
+    left = state.without({granted.record_id, "r2"})
+    assert left.records[granted.record_id].given.fields == 0
+    assert left.records["r2"].refused == state.records["r2"].refused
+    assert state.without(()) == state

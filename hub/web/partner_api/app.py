@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata, resources
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, g, request
@@ -18,6 +19,8 @@ from hub.services.runtime import Hub
 from hub.services.signin import Principal, Scope
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
+
+T = TypeVar("T")
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -100,7 +103,7 @@ def _partner(hub: Hub) -> Blueprint:
     def registrations() -> Response:
         caller = _caller(hub)
         prepared = register.prepare(hub.keyring, caller, body("registration")["records"])
-        made = hub.writer.run(lambda uow: register.register(uow, hub.keyring, hub.secrets, caller.slug, prepared))
+        made = _write(hub, caller, lambda uow: register.register(uow, hub.keyring, hub.secrets, caller.slug, prepared))
         tick.wait(g.began)
         return answer({"registrations": made})
 
@@ -108,7 +111,7 @@ def _partner(hub: Hub) -> Blueprint:
     def consent() -> Response:
         caller, policy = _caller(hub), hub.policy.get()
         submission = consents.examine(body("consent_submission"), caller, hub.directory.get(), policy, hub.clock.now())
-        made = hub.writer.run(lambda uow: consents.accept(uow, hub.keyring, policy, caller.slug, submission))
+        made = _write(hub, caller, lambda uow: consents.accept(uow, hub.keyring, policy, caller.slug, submission))
         return answer(made, 201)
 
     @routes.post("/v1/consents/search")
@@ -135,7 +138,9 @@ def _oversight(hub: Hub) -> Blueprint:
         principal = _principal(hub, Scope.PARTNER, Scope.DPO)
         partner = _caller(hub) if principal.scope is Scope.PARTNER else None
         reader, criteria = audit.Reader(principal.slug, partner), body("access_log_search")
-        return answer(hub.writer.run(lambda uow: audit.search(uow, hub.keyring, hub.policy.get(), reader, criteria)))
+        return answer(
+            _write(hub, partner, lambda uow: audit.search(uow, hub.keyring, hub.policy.get(), reader, criteria))
+        )
 
     @routes.post("/v1/explanations")
     def explanations() -> Response:
@@ -172,6 +177,17 @@ def _principal(hub: Hub, *scopes: Scope) -> Principal:
     if principal.scope not in scopes:
         raise MaillonError(ErrorKind.FORBIDDEN, "scope")
     return principal
+
+
+def _write(hub: Hub, caller: DirectoryPartner | None, work: Callable[[Any], T]) -> T:
+    """Return ``work(uow)`` of the writer, unless ``caller`` was suspended while it waited for its turn."""
+
+    def checked(uow: Any) -> T:
+        if caller is not None:
+            partners.check_active(uow, hub.directory.get(), caller.slug)
+        return work(uow)
+
+    return hub.writer.run(checked)
 
 
 def _caller(hub: Hub) -> DirectoryPartner:
