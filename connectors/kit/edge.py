@@ -10,9 +10,12 @@ from typing import Final, Self
 
 import structlog
 
-from connectors.kit.edge_home import STORE_KEY_BYTES, EdgeHome, EdgeSettings
+from connectors.kit.edge_home import CLIENT, STORE_KEY_BYTES, EdgeHome, EdgeSettings
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.hub_client import ANSWER_SECONDS, HubClient
+from connectors.kit.live.edge_client import ClientRelease, open_live
+from connectors.kit.live.holdings import LiveHoldings
+from connectors.kit.orders import ReleasePolicy
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.policy_folder import load_policy_folder
 from connectors.kit.runtime import b64url, keys
@@ -46,6 +49,7 @@ class Edge:
         operational: RotatingKeys,
         hub: HubClient,
         root: PublicJwk,
+        live: LiveHoldings | None = None,
     ) -> None:
         """Hold what :meth:`open` opened; the directory comes with the first use."""
         self.home = home
@@ -58,6 +62,7 @@ class Edge:
         self.tokeniser = tokeniser
         self.operational = operational
         self.hub = hub
+        self.live = live
         self._tag_key = tag_key
         self._root = root
         self._lock = threading.Lock()
@@ -81,6 +86,7 @@ class Edge:
         root = files.pinned_root()
         klink = open_klink(files.klink_token(), keys.load_seal_key(files.seal), settings.slug, root)
         operational = RotatingKeys(keys.load_signing_key(files.identity), settings.slug, clock)
+        store, tokeniser = EdgeStore.open(files.store, store_key), HmacTokeniser(klink.key, klink.epoch)
         authority = home / settings.hub_ca if settings.hub_ca else None
         return cls(
             home=files,
@@ -88,14 +94,20 @@ class Edge:
             clock=clock,
             partner=partner,
             policy=load_policy_folder(files.config(settings)),
-            store=EdgeStore.open(files.store, store_key),
+            store=store,
             # One key per use: this one never meets the store's own.
             tag_key=hmac.digest(store_key, b"maillon/edge-tag/v1", "sha256"),
-            tokeniser=HmacTokeniser(klink.key, klink.epoch),
+            tokeniser=tokeniser,
             operational=operational,
             hub=HubClient(settings.hub_url, operational, clock, Transport(ca_file=authority, answer=ANSWER_SECONDS)),
             root=root,
+            live=open_live(files, settings, partner, store, tokeniser, clock) if settings.mode == CLIENT else None,
         )
+
+    @property
+    def release(self) -> ReleasePolicy:
+        """What this partner lets go: its own rules, and in mode ``client`` what the habilitation lets through them."""
+        return self.partner if self.live is None else ClientRelease(self.partner, self.directory)
 
     @property
     def directory(self) -> Directory:
@@ -132,6 +144,8 @@ class Edge:
             if self.directory.valid_until - now < WARN_BEFORE:
                 _log.warning("directory:expiring", valid_until=self.directory.valid_until.isoformat())
             self.store.forget_expired(now)
+            if self.live is not None:
+                self.live.forget_expired(now)
         except MaillonError as error:
             _log.warning("edge:upkeep:failed", kind=error.kind.value, detail=error.detail)
 
@@ -140,5 +154,7 @@ class Edge:
         return b64url.encode(hmac.digest(self._tag_key, f"{kind}\0{value}".encode(), "sha256"))
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, forget what an API answered."""
+        if self.live is not None:
+            self.live.close()
         self.store.close()

@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from connectors.kit.edge import Edge
-from connectors.kit.edge_home import HOME_VARIABLE
+from connectors.kit.edge_home import CLIENT, HOME_VARIABLE
 from connectors.kit.orders import OrderRefused, Source, answer_order
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -53,14 +53,15 @@ def create_app(edge: Edge) -> Flask:
 
     @app.get("/health")
     def health() -> Response:
-        return _json(
-            {
-                "status": "ok",
-                "slug": edge.slug,
-                "operator": edge.partner.operator,
-                "co_hosted": edge.settings.co_hosted,
-            }
-        )
+        told = {
+            "status": "ok",
+            "slug": edge.slug,
+            "operator": edge.partner.operator,
+            "co_hosted": edge.settings.co_hosted,
+        }
+        if edge.live is not None:
+            told |= {"mode": CLIENT, "api": edge.live.state()}
+        return _json(told)
 
     @app.post("/v1/orders")
     def orders() -> Response:
@@ -69,7 +70,7 @@ def create_app(edge: Edge) -> Flask:
         body = request.get_data()
         if not body.isascii():
             raise MaillonError(ErrorKind.MALFORMED, "not a compact JWS")
-        source = Source(edge.slug, edge.directory, edge.policy, edge.store, edge.partner, edge.operational())
+        source = Source(edge.slug, edge.directory, edge.policy, edge.store, edge.release, edge.operational(), edge.live)
         return Response(answer_order(body.decode("ascii"), source, edge.clock.now()), content_type=JOSE)
 
     @app.errorhandler(MaillonError)

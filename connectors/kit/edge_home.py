@@ -26,6 +26,7 @@ from connectors.kit.runtime.serving import Listen, check_listen
 from connectors.kit.transport import check_url
 from connectors.kit.trust import Directory, DirectoryPartner, fingerprint, open_klink
 
+PARTNER, CLIENT = "partner", "client"
 HOME_VARIABLE: Final = "MAILLON_EDGE_HOME"
 STORE_KEY_BYTES: Final = 32
 
@@ -53,6 +54,14 @@ class EdgeSettings:
     """PEM file of the authority behind the hub's certificate; empty for the public ones."""
     refresh_seconds: int = 60
     """How often the directory is fetched again."""
+    mode: str = "partner"
+    """``partner``: answers from the files it was given. ``client``: asks the partner's API, order by order."""
+    api_url: str = ""
+    """Mode ``client``: replaces the address the manifest gives (a test platform, the simulator)."""
+    api_token: str = ""
+    """Mode ``client``: 0600 file with the habilitation's bearer token; empty when the API asks for none."""
+    api_habilitation: str = ""
+    """Mode ``client``: number of the administration that holds the habilitation (its SIRET)."""
 
 
 class EdgeHome:
@@ -79,6 +88,8 @@ class EdgeHome:
         if partner.slug != settings.slug:
             raise MaillonError(ErrorKind.CONFIGURATION, "slug: not the partner folder's")
         self._check(settings)
+        if settings.mode == CLIENT and partner.api is None:
+            raise MaillonError(ErrorKind.CONFIGURATION, "mode: the partner folder has no [api]")
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys.write_private(self.store_key, secrets.token_bytes(STORE_KEY_BYTES))
         identity, seal = SigningKey.generate(), SealKey.generate()
@@ -180,6 +191,10 @@ class EdgeHome:
             check_url(settings.url)
         if settings.threads < 1 or settings.refresh_seconds < 1:
             raise MaillonError(ErrorKind.CONFIGURATION, "threads, refresh_seconds: above zero")
+        if settings.mode not in (PARTNER, CLIENT):
+            raise MaillonError(ErrorKind.CONFIGURATION, f"mode: {PARTNER} or {CLIENT}")
+        if settings.api_url:
+            check_url(settings.api_url)
         check_listen(self.listen(settings))
 
     @staticmethod
@@ -196,7 +211,7 @@ class EdgeHome:
             seal_key=seal_key,
             endpoint=settings.url,
             roles=partner.roles,
-            supplies=partner.supplies,
+            supplies=partner.supplies if settings.mode == PARTNER else partner.suppliable(partner.api_formats()),
             nir_autorise=partner.nir_autorise,
             can_collect=partner.can_collect,
         )

@@ -151,6 +151,10 @@ class PartnerFolder:
             api=_located(path, lambda: load_api(manifest["api"], frozenset(formats))) if "api" in manifest else None,
         )
 
+    def api_formats(self) -> tuple[str, ...]:
+        """Return the formats its ``[api]`` can be asked for; none without one."""
+        return tuple(self.api.endpoints) if self.api else ()
+
     def suppliable(self, formats: Iterable[str]) -> tuple[str, ...]:
         """Return what those formats alone can supply, in the order of the dossier."""
         targets = frozenset().union(*(self.formats[name].mapping.targets() for name in formats))

@@ -12,7 +12,7 @@ import io
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -79,6 +79,18 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """Any answer, as it came: of a partner's API every status means something."""
+
+    status: int
+    media_type: str
+    """Lower case, without parameters."""
+    retry_after: str
+    next_cursor: str
+    body: bytes
+
+
 class Transport:
     """A pool of connections. Safe to share between threads: it keeps no cookie, credential or state of a call."""
 
@@ -120,11 +132,46 @@ class Transport:
             headers["Content-Type"] = content_type
         if bearer is not None:
             headers["Authorization"] = f"Bearer {bearer}"
+        with self._answer(method, url, body, headers, self._timeout) as response:
+            return _judge(response, _read(response, max_bytes), accept)
+
+    def ask(
+        self,
+        url: str,
+        *,
+        bearer: str | None = None,
+        answer_seconds: float | None = None,
+        cursor_header: str = "",
+        max_bytes: int = MAX_BYTES,
+    ) -> RawReply:
+        """``GET`` a partner's API and return whatever it answers, of any status and type.
+
+        ``answer_seconds`` shortens the time allowed. Raises as :meth:`call`, but no ``ProblemError``.
+        """
+        check_url(url)
+        headers = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "maillon"}
+        if bearer is not None:
+            headers["Authorization"] = f"Bearer {bearer}"
+        connect, answer = self._timeout
+        seconds = answer if answer_seconds is None else max(0.001, min(answer, answer_seconds))
+        with self._answer("GET", url, None, headers, (min(connect, seconds), seconds)) as response:
+            return RawReply(
+                response.status_code,
+                _media_type(response),
+                response.headers.get("Retry-After", ""),
+                response.headers.get(cursor_header, "") if cursor_header else "",
+                _read(response, max_bytes),
+            )
+
+    @contextlib.contextmanager
+    def _answer(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], timeout: tuple[float, float]
+    ) -> Iterator[requests.Response]:
         try:
             with self._session.request(
-                method, url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False, stream=True
+                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
-                return _judge(response, _read(response, max_bytes), accept)
+                yield response
         except (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             # The exception's own text may quote the URL or a header: only its class is told.
             if _is_timeout(error):
@@ -162,6 +209,10 @@ def _is_timeout(error: BaseException) -> bool:
     )
 
 
+def _media_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").split(";")[0].strip().lower()
+
+
 def _read(response: requests.Response, max_bytes: int) -> bytes:
     body = bytearray()
     for chunk in response.iter_content(65536):
@@ -173,7 +224,7 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
 
 def _judge(response: requests.Response, body: bytes, accept: str) -> Reply:
     status = response.status_code
-    media_type = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    media_type = _media_type(response)
     if 200 <= status < 300:
         if media_type != accept:
             raise FarSideError(ErrorKind.MALFORMED, "answer's content type")

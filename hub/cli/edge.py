@@ -10,9 +10,11 @@ import click
 
 from connectors.kit import ingest as kit
 from connectors.kit.edge import Edge
-from connectors.kit.edge_home import HOME_VARIABLE, EdgeHome, EdgeSettings
+from connectors.kit.edge_home import CLIENT, HOME_VARIABLE, PARTNER, EdgeHome, EdgeSettings
+from connectors.kit.live.roster import follow
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.serving import serve
 from connectors.kit.trust import fingerprint
 from hub.cli.connector import find_partner, partners_option
@@ -42,6 +44,16 @@ def edge() -> None:
 @click.option("--tls-cert", default="", help="PEM; required off loopback.")
 @click.option("--tls-key", default="", help="PEM; required off loopback.")
 @click.option("--co-hosted", is_flag=True, help="This edge runs on the hub's machine; /health will say so.")
+@click.option(
+    "--mode",
+    type=click.Choice([PARTNER, CLIENT]),
+    default=PARTNER,
+    show_default=True,
+    help="client: answers by asking the partner's API, under one habilitation.",
+)
+@click.option("--api-url", default="", help="Mode client: instead of the manifest's, e.g. the simulator's address.")
+@click.option("--api-token", default="", help="Mode client: 0600 file with the bearer token.")
+@click.option("--api-habilitation", default="", help="Mode client: SIRET of the administration habilitated.")
 @partners_option
 @json_option
 def init(
@@ -54,6 +66,10 @@ def init(
     tls_cert: str,
     tls_key: str,
     co_hosted: bool,
+    mode: str,
+    api_url: str,
+    api_token: str,
+    api_habilitation: str,
     folders: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -74,6 +90,10 @@ def init(
         tls_key=tls_key and str(Path(tls_key).resolve()),
         co_hosted=co_hosted,
         partner_folder=str(partner.path),
+        mode=mode,
+        api_url=api_url,
+        api_token=api_token and str(Path(api_token).resolve()),
+        api_habilitation=api_habilitation,
     )
     made = EdgeHome(home).create(partner, settings)
     identity = home / f"{partner.slug}.identity.json"
@@ -131,6 +151,49 @@ def run(home: Path) -> None:
     serve("connectors.kit.edge_app:from_environment", files.listen(settings))
 
 
+@edge.command("follow")
+@click.argument("files", nargs=-1, required=True, type=_existing)
+@home_option
+@click.option("--of", "whose", required=True, help="Whose files these are: slug of a partner, or its folder's path.")
+@click.option("--source", "format_name", help="The format of FILES; may be left out when their names tell.")
+@partners_option
+@json_option
+def follow_persons(
+    files: tuple[Path, ...],
+    home: Path,
+    whose: str,
+    format_name: str | None,
+    folders: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Tell an edge in mode client about whom it may be asked: who is in FILES, and nothing else of them.
+
+    \b
+    Example:  maillon edge follow --home /srv/maillon/cpam --of departement suivi.csv
+    """
+    partner = find_partner(whose, folders)
+    here = Edge.open(home, SystemClock())
+    try:
+        if here.live is None:
+            raise MaillonError(ErrorKind.FORBIDDEN, "only an edge in mode client follows; see: maillon ingest")
+        sources = [partner.source_file(file, format_name) for file in files]
+        report = follow(
+            sources, partner, here.store, here.tokeniser, here.clock, nir_autorise=here.partner.nir_autorise
+        )
+        registered = kit.register_pending(here.store, here.hub, declares_sections=False)
+    finally:
+        here.close()
+    aside = {reason.value: count for reason, count in sorted(report.aside.items())}
+    print_answer(
+        {"known": report.known, "unchanged": report.unchanged, "registered": registered, "set_aside": aside},
+        as_json,
+        f"{report.known} person(s) new or changed, {report.unchanged} as before; {registered} told to the hub.",
+        *(f"set aside: {reason} ({count})" for reason, count in aside.items()),
+    )
+    if aside:
+        raise SystemExit(EXIT_PARTIAL)
+
+
 @click.command("ingest")
 @click.argument("files", nargs=-1, required=True, type=_existing)
 @home_option
@@ -151,6 +214,8 @@ def ingest_files(
     """
     here = Edge.open(home, SystemClock())
     try:
+        if here.live is not None:
+            raise MaillonError(ErrorKind.FORBIDDEN, "an edge in mode client keeps nothing; see: maillon edge follow")
         sources = [here.partner.source_file(file, format_name) for file in files]
 
         def progress(report: kit.IngestReport) -> None:

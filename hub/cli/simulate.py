@@ -25,9 +25,17 @@ from hub.cli.connector import find_partner, partners_option
 @click.option("--seed", default=0, show_default=True, help="The same seed, the same faults on the same requests.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only: there is no TLS here.")
 @click.option("--port", default=8500, show_default=True, help="0 takes any free port.")
+@click.option("--token", default="", help="Ask for this bearer token; 401 without it.")
 @partners_option
 def simulate(
-    name: str, folder: Path, specs: tuple[str, ...], seed: int, host: str, port: int, folders: tuple[Path, ...]
+    name: str,
+    folder: Path,
+    specs: tuple[str, ...],
+    seed: int,
+    host: str,
+    port: int,
+    token: str,
+    folders: tuple[Path, ...],
 ) -> None:
     """Play the payload files of FOLDER as the HTTP API of partner NAME, until stopped. Logs are JSON lines.
 
@@ -59,7 +67,7 @@ def simulate(
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
     )
     try:
-        simulator = Simulator(routes, faults, host=host, port=port)
+        simulator = Simulator(routes, faults, host=host, port=port, token=token)
     except OSError as error:
         raise MaillonError(ErrorKind.CONFIGURATION, f"cannot listen on port {port}: {error.strerror}") from None
     for path, cases in sorted(routes.items()):

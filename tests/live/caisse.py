@@ -73,6 +73,7 @@ fields = ["*"]
 
 MAPPING = """
 [tables.issues]
+"401" = "non_autorise"
 "403" = "non_autorise"
 "404" = "sans_dossier"
 "429" = "indisponible"
@@ -227,15 +228,14 @@ RIGHT = {"params": params_of(ANNE), "status": 200, "payload": {"data": {"benefic
 NO_RIGHT = {"params": params_of(PAUL), "status": 200, "payload": {"data": {"beneficiaire": False, "depuis": None}}}
 
 
-def write_partner(base: Path, *, url: str | None = None, more: str = "", **limits: float) -> Path:
+def write_partner(base: Path, *, purpose: str = PURPOSE, more: str = "", **limits: float) -> Path:
     """Write the folder ``caisse`` under ``base`` and return it."""
     folder = base / "caisse"
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     table = "[api.limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items())
-    manifest = MANIFEST.replace("https://api.example.fr", url or "https://api.example.fr")
-    (folder / "manifest.toml").write_text(
-        manifest.replace("[api.endpoints.foyer_api]\n", table + more + "\n[api.endpoints.foyer_api]\n", 1)
-    )
+    endpoints = "[api.endpoints.foyer_api]\n"
+    manifest = MANIFEST.replace(f'purpose = "{PURPOSE}"', f'purpose = "{purpose}"')
+    (folder / "manifest.toml").write_text(manifest.replace(endpoints, f"{table}{more}\n{endpoints}", 1))
     (folder / "mapping.toml").write_text(MAPPING)
     (folder / "record.schema.json").write_text(json.dumps(SCHEMA))
     return folder

@@ -7,6 +7,7 @@ and faults, never a parameter.
 
 from __future__ import annotations
 
+import hmac
 import json
 import socket
 import struct
@@ -60,9 +61,12 @@ def lay_out(folder: Path, api: ApiSpec | None) -> tuple[Routes, list[Unplayable]
 class Simulator:
     """One partner's API. Serves from :meth:`start` to :meth:`stop`; safe to share between threads."""
 
-    def __init__(self, routes: Routes, faults: Faults, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Bind ``host:port`` (0: any free port); raises ``OSError`` when it is taken."""
+    def __init__(
+        self, routes: Routes, faults: Faults, *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+    ) -> None:
+        """Bind ``host:port`` (0: any free port); raises ``OSError`` when it is taken. ``token`` is asked of all."""
         self.routes = routes
+        self._token = token
         self._faults = faults
         self._lock = threading.Lock()
         self._number = 0
@@ -92,12 +96,15 @@ class Simulator:
         with self._lock:
             return dict(sorted(self._counts.items()))
 
-    def answer(self, path: str, asked: Parameters) -> Answer:
+    def answer(self, path: str, asked: Parameters, authorization: str = "") -> Answer:
         """Return what is to be sent for one request, faults included, and count it."""
         with self._lock:
             self._number += 1
             number = self._number
-        said, struck = self._faults.apply(self._plain(path, asked), number, time.monotonic() - self._since)
+        plain = self._plain(path, asked)
+        if self._token and not hmac.compare_digest(authorization.encode(), f"Bearer {self._token}".encode()):
+            plain = Answer(401, problem(401, "Jeton absent ou inconnu"))
+        said, struck = self._faults.apply(plain, number, time.monotonic() - self._since)
         with self._lock:
             self._counts.update(["requests", f"path:{path if path in self.routes else 'other'}"])
             self._counts.update([f"fault:{name}" for name in struck])
@@ -165,7 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
             told = {"paths": sorted(simulator.routes), "counts": simulator.counts()}
             self._send(Answer(200, json.dumps(told).encode()))
             return
-        self._send(simulator.answer(parts.path, canonical(parse_qs(parts.query) | dict(body))))
+        said = self.headers.get("Authorization", "")
+        self._send(simulator.answer(parts.path, canonical(parse_qs(parts.query) | dict(body)), said))
 
     def _send(self, said: Answer) -> None:
         self.close_connection = True
@@ -197,6 +205,6 @@ class _Handler(BaseHTTPRequestHandler):
         """The request line holds a person's traits: it is never logged."""
 
 
-def serving(routes: Routes, specs: Iterable[str] = (), seed: int = 0) -> Simulator:
+def serving(routes: Routes, specs: Iterable[str] = (), seed: int = 0, token: str = "") -> Simulator:
     """Return a started simulator on a free loopback port; raises as ``Faults.parse``."""
-    return Simulator(routes, Faults.parse(specs, seed)).start()
+    return Simulator(routes, Faults.parse(specs, seed), token=token).start()

@@ -1,0 +1,183 @@
+"""Asking a partner's API about one person: the parameters, the tries, and an exchange or why there is none.
+
+Only ``GET`` is ever sent, so only reads are ever tried again, after a random wait (full jitter) or the one the far
+side asked for. The question stands in the URL because that is how these APIs are made: it is never logged.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+import structlog
+
+from connectors.kit.birthplace import with_birthplace
+from connectors.kit.identity import Identity, parse_identity
+from connectors.kit.live.gate import Closed, Gate, retry_after
+from connectors.kit.live.spec import HABILITATION, ApiSpec, Endpoint
+from connectors.kit.port import Json
+from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.transport import (
+    INDISPONIBLE,
+    JSON,
+    MAINTENANCE,
+    PERSONNE_INCONNUE,
+    FarSideError,
+    RawReply,
+    Transport,
+)
+
+MAX_ANSWER: Final = 1024 * 1024
+FIRST_WAIT: Final = 0.2
+"""Seconds: the longest wait before the second try; twice as long before each further one."""
+FRANCE: Final = "99100"
+
+_log = structlog.get_logger("edge")
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No answer to use: the absence to state, and why, in a word fit for a log."""
+
+    outcome: str
+    why: str
+
+
+@dataclass(frozen=True)
+class ApiClient:
+    """One partner's API, as this edge may ask it. Safe to share between threads."""
+
+    spec: ApiSpec
+    transport: Transport
+    gate: Gate
+    clock: Clock
+    sleep: Callable[[float], None]
+    base_url: str
+    token: str | None = None
+    habilitation: str = ""
+    dice: random.Random = field(default_factory=random.SystemRandom)
+
+    def ask(self, endpoint: Endpoint, traits: Mapping[str, object], until: datetime) -> bytes | Unanswered:
+        """Ask about the person of ``traits`` and return the exchange, one line of NDJSON, before ``until`` at best.
+
+        An answer of any status is one when it is of an API: JSON, or a refusal that needs no words.
+        """
+        given = parameters(endpoint, traits, self.habilitation, self.clock.now())
+        if any(not given.get(name) for name in endpoint.required):
+            return Unanswered(PERSONNE_INCONNUE, "traits")
+        url = f"{self.base_url}{endpoint.path}?{urlencode(given, doseq=True)}"
+        said: RawReply | Unanswered = Unanswered(INDISPONIBLE, "time")
+        for attempt in range(self.spec.limits.tries):
+            if attempt:
+                self._pause(self.dice.uniform(0, FIRST_WAIT * 2 ** (attempt - 1)), until)
+            left = self._left(until)
+            entered = self.gate.enter(self.clock.now(), left) if left > 0 else None
+            if isinstance(entered, Closed):
+                # What an earlier try was told says more than a door that closed because of it.
+                return said if isinstance(said, Unanswered) and attempt else Unanswered(entered.outcome, entered.why)
+            if entered is None:
+                break
+            self._pause(entered, until)
+            said = self._once(url, self._left(until))
+            if isinstance(said, RawReply):
+                break
+        if isinstance(said, Unanswered):
+            return said
+        shown = {
+            name.removesuffix("[]"): value for name, value in given.items() if endpoint.params[name] != HABILITATION
+        }
+        at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        payload = said.body.decode("utf-8", "replace")
+        return orjson.dumps({"params": shown, "status": said.status, "payload": payload, "collecte_le": at})
+
+    def _once(self, url: str, left: float) -> RawReply | Unanswered:
+        """Call once; tell the gate how it went. ``Unanswered`` may be tried again."""
+        try:
+            said = self.transport.ask(url, bearer=self.token, answer_seconds=left, max_bytes=MAX_ANSWER)
+        except FarSideError as error:
+            self.gate.failed(self.clock.now())
+            return Unanswered(INDISPONIBLE, error.kind.value)
+        at = self.clock.now()
+        wait = retry_after(said.retry_after, at)
+        if said.status == 429 or (said.status == 503 and wait is not None):
+            outcome = MAINTENANCE if said.status == 503 else INDISPONIBLE
+            self.gate.asked_to_wait(at, 1.0 if wait is None else wait, outcome)
+            return Unanswered(outcome, f"HTTP {said.status}")
+        if said.status >= 500:
+            self.gate.failed(at)
+            return Unanswered(INDISPONIBLE, f"HTTP {said.status}")
+        if said.status < 400 and not (said.status == 200 and _is_json(said)):
+            self.gate.failed(at)
+            return Unanswered(INDISPONIBLE, "not an answer")
+        self.gate.answered(at)
+        return said
+
+    def _left(self, until: datetime) -> float:
+        return (until - self.clock.now()).total_seconds()
+
+    def _pause(self, seconds: float, until: datetime) -> None:
+        if seconds > 0:
+            self.sleep(min(seconds, max(0.0, self._left(until))))
+
+
+def parameters(endpoint: Endpoint, traits: Mapping[str, object], habilitation: str, at: datetime) -> Json:
+    """Return the question: parameter → text, number or list of texts; a trait that is not known is left out.
+
+    Raises ``MaillonError(SCHEMA)`` for traits that are none (``parse_identity``).
+    """
+    identity = with_birthplace(parse_identity(traits, at.date()))
+    known = _known(identity) | {HABILITATION: habilitation}
+    found = {name: known[trait] for name, trait in endpoint.params.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _known(identity: Identity) -> dict[str, Any]:
+    born = identity.date_naissance
+    given = list(identity.prenoms)
+    if len(given) == 1:
+        # Some sources write all given names in one text; an API wants the first one first.
+        given = [name for name in re.split(r"[,\s]+", given[0]) if name]
+    commune, country = identity.code_cog_insee_commune_naissance, identity.code_cog_insee_pays_naissance
+    return {
+        "nom_naissance": identity.nom_naissance,
+        "nom_usage": identity.nom_usage,
+        "prenoms": given,
+        "sexe": identity.sexe,
+        "date_naissance": born.value if born.day else "",
+        "annee_naissance": born.year,
+        "mois_naissance": born.month,
+        "jour_naissance": born.day,
+        "code_cog_insee_commune_naissance": commune,
+        "code_cog_insee_pays_naissance": country or (FRANCE if commune else ""),
+        "nir": identity.nir or "",
+    }
+
+
+def _is_json(said: RawReply) -> bool:
+    if said.media_type != JSON and not said.media_type.endswith("+json"):
+        return False
+    try:
+        orjson.loads(said.body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def check_token(text: str) -> str:
+    """Return the API's bearer token; ``MaillonError(CONFIGURATION)`` for text that cannot stand in a header."""
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise MaillonError(ErrorKind.CONFIGURATION, "api_token: not a token")
+    return token
+
+
+def deadline(at: datetime, seconds: float, latest: datetime) -> datetime:
+    """Return when the calls of one order must be over: ``seconds`` from now, half a second before ``latest``."""
+    return min(at + timedelta(seconds=seconds), latest - timedelta(seconds=0.5))

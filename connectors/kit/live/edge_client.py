@@ -1,0 +1,73 @@
+"""An edge in mode ``client``: made from its home, and what its habilitation lets go."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from connectors.kit.edge_home import EdgeHome, EdgeSettings
+from connectors.kit.live.client import ApiClient, check_token
+from connectors.kit.live.gate import Gate
+from connectors.kit.live.holdings import LiveHoldings, Persons
+from connectors.kit.live.spec import HABILITATION
+from connectors.kit.partner import PartnerFolder
+from connectors.kit.runtime import keys
+from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.tokens import Tokeniser
+from connectors.kit.transport import Transport
+from connectors.kit.trust import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRelease:
+    """The partner's rules under a habilitation: one purpose, and the kind of the partner that holds it alone.
+
+    What an administration may ask an API for, it may ask for itself; it may not fetch for others.
+    """
+
+    partner: PartnerFolder
+    directory: Directory
+
+    def releases(self, recipient_kind: str, purpose: str) -> frozenset[str]:
+        """Return the paths that may go; see ``orders.ReleasePolicy``."""
+        api = self.partner.api
+        holder = next((each for each in self.directory.partners() if each.slug == self.partner.operator), None)
+        if api is None or holder is None or purpose != api.purpose or recipient_kind != holder.kind:
+            return frozenset()
+        return self.partner.releases(recipient_kind, purpose)
+
+
+def open_live(
+    files: EdgeHome,
+    settings: EdgeSettings,
+    partner: PartnerFolder,
+    persons: Persons,
+    tokeniser: Tokeniser,
+    clock: Clock,
+) -> LiveHoldings:
+    """Return what answers for an edge in mode ``client``.
+
+    Raises ``MaillonError(CONFIGURATION)`` without an ``[api]``, a token that is none, a habilitation the API asks for.
+    """
+    spec = partner.api
+    if spec is None:
+        raise MaillonError(ErrorKind.CONFIGURATION, "mode: the partner folder has no [api]")
+    asks_for = {trait for endpoint in spec.endpoints.values() for trait in endpoint.params.values()}
+    if HABILITATION in asks_for and not settings.api_habilitation:
+        raise MaillonError(ErrorKind.CONFIGURATION, "api_habilitation: this API asks for it")
+    token = None
+    if settings.api_token:
+        token = check_token(keys.read_private(files.path / settings.api_token).decode("utf-8", "replace"))
+    limits = spec.limits
+    client = ApiClient(
+        spec=spec,
+        transport=Transport(connect=limits.connect_seconds, answer=limits.order_seconds),
+        gate=Gate(limits, spec.maintenance, clock.now()),
+        clock=clock,
+        sleep=time.sleep,
+        base_url=(settings.api_url or spec.base_url).rstrip("/"),
+        token=token,
+        habilitation=settings.api_habilitation,
+    )
+    return LiveHoldings(partner, client, persons, tokeniser, clock)
