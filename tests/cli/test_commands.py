@@ -63,7 +63,7 @@ def test_help_has_an_example_that_names_the_command(path: tuple[str, ...]) -> No
     assert all(option.help or option.name for option in options)
 
 
-RUNS_UNTIL_STOPPED = {("serve",), ("edge", "run")}
+RUNS_UNTIL_STOPPED = {("serve",), ("edge", "run"), ("simulate",)}
 PRINTS_NDJSON = {("connector", "map")}
 
 
