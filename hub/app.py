@@ -32,7 +32,8 @@ from hub.store.secrets import SecretStore
 from hub.store.session import Reads, Writer
 from hub.web.partner_api import app as partner_api
 
-_PARALLEL_ORDERS = 32
+_PARALLEL_ORDERS = 128
+"""Threads are made as they are needed: more than every web thread and its sources will ever ask for at once."""
 
 
 def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources | None = None) -> Hub:
@@ -65,7 +66,7 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         directory=directory,
         policy=policy,
         operational=operational,
-        sources=sources or HttpSources(transport),
+        sources=sources or HttpSources(transport, at_once=max(1, settings.threads // 2)),
         pool=ThreadPoolExecutor(_PARALLEL_ORDERS, thread_name_prefix="maillon-order"),
     )
 

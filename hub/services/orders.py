@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,17 +33,30 @@ class Sources(Protocol):
 
 
 class HttpSources:
-    """Edges over HTTP: ``POST <endpoint>/v1/orders``, bounded in time and size by the transport."""
+    """Edges over HTTP: ``POST <endpoint>/v1/orders``, bounded in time and size by the transport, in number here."""
 
-    def __init__(self, transport: Transport) -> None:
-        """``transport`` carries the time limits."""
+    def __init__(self, transport: Transport, at_once: int) -> None:
+        """``transport`` carries the time limits. An edge gets ``at_once`` orders at a time: one that hangs holds up no
+        more pulls than that, and the others' requests, a withdrawal among them, find a thread."""
         self._transport = transport
+        self._at_once = at_once
+        self._under_way: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def send(self, endpoint: str, order: str) -> str:
-        """Return the edge's JWE; raises as ``Transport.call``, ``FRAGMENT_REFUSED`` for what cannot be one."""
-        reply = self._transport.call(
-            "POST", f"{endpoint}/v1/orders", body=order.encode("ascii"), content_type=JOSE, accept=JOSE
-        )
+        """Return the edge's JWE; raises as ``Transport.call``, ``UNAVAILABLE`` when the edge has its fill,
+        ``FRAGMENT_REFUSED`` for what cannot be a JWE."""
+        with self._lock:
+            if self._under_way[endpoint] >= self._at_once:
+                raise MaillonError(ErrorKind.UNAVAILABLE, "this source has too many orders under way")
+            self._under_way[endpoint] += 1
+        try:
+            reply = self._transport.call(
+                "POST", f"{endpoint}/v1/orders", body=order.encode("ascii"), content_type=JOSE, accept=JOSE
+            )
+        finally:
+            with self._lock:
+                self._under_way[endpoint] -= 1
         if not reply.body.isascii():
             raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "not a JWE")
         return reply.body.decode("ascii")

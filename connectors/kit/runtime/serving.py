@@ -14,6 +14,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
+from connectors.kit.runtime import front
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 
@@ -58,14 +59,14 @@ def serve(factory: str, listen: Listen) -> None:
     The factory runs in the worker process and finds its own home in the environment. Raises as ``check_listen``.
     """
     check_listen(listen)
+    os.environ |= {front.APPLICATION: factory, front.THREADS: str(listen.threads)}
     Server(
-        factory,
+        "connectors.kit.runtime.front:application",
         address=listen.host,
         port=listen.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         # One writer process: SQLite has a single writer, and the group commit lives in it (DESIGN §8).
         workers=1,
-        blocking_threads=listen.threads,
         factory=True,
         websockets=False,
         log_level=LogLevels.warning,
