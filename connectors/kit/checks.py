@@ -18,9 +18,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from connectors.kit import shared_parts
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.ingest import IngestReport, ingest_stream, map_stream
 from connectors.kit.mapping import FormatMapping, SubjectFragment
+from connectors.kit.mapping_file import read_toml
 from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.reasons import Reason as TraitReason
@@ -210,8 +212,10 @@ def _hostile_is_set_aside(partner: PartnerFolder) -> Iterator[Finding]:
 
 def _entries_quote_nothing(partner: PartnerFolder) -> Iterator[Finding]:
     """Every word of an entry must be ours: from the folder's own data files, the schemas or the reason codes."""
+    mapping = (partner.path / "mapping.toml").read_bytes()
     ours = _our_words() | _words(
-        *((partner.path / name).read_text("utf-8") for name in ("manifest.toml", "mapping.toml", "record.schema.json"))
+        *((partner.path / name).read_text("utf-8") for name in ("manifest.toml", "mapping.toml", "record.schema.json")),
+        shared_parts.content(shared_parts.names(read_toml(mapping, "mapping.toml"))).decode(),
     )
     for file in partner.samples():
         for item in _mapped(partner, file):
@@ -221,7 +225,7 @@ def _entries_quote_nothing(partner: PartnerFolder) -> Iterator[Finding]:
 
 @cache
 def _our_words() -> frozenset[str]:
-    positions = "line record document personne after column header"
+    positions = "line record document personne after column header collected household subjects demande"
     details = "centimes booleen telephone matricule expression fuseau sexe issue aucun trait exploitable en tête "
     details += "sheet classeur xls protégé compression number date time error"
     keywords = "type required not oneOf anyOf allOf enum const pattern format value JSON additionalProperties"

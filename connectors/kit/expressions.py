@@ -44,6 +44,8 @@ def _leading(node: Any) -> list[str]:
     kind, children = node["type"], node.get("children", [])
     if kind == "field":
         return [str(node["value"])]
+    if kind == "expref":  # it is read on each item of a list, not on the scope
+        return []
     if kind in {"or_expression", "and_expression", "comparator", "multi_select_list", "function_expression"}:
         return [name for child in children for name in _leading(child)]
     if kind == "multi_select_dict":

@@ -152,13 +152,17 @@ def ingest_stream(
                 ready = _ready(item, partner.nir_autorise, tokeniser, at)
                 if isinstance(ready, _Ready):
                     own = ready.item
+                    if not ready.tokens.tokens and store.tokens_of(own.local_id) is None:
+                        ready = Quarantined(own.position, "identite", Reason.IDENTITY, "aucun trait exploitable")
+                if isinstance(ready, _Ready):
                     ready = _same_person(ready, store.stated(own.local_id, format_name, digest))
                 if isinstance(ready, Quarantined):
                     store.quarantine(ready, digest, format_name, at)
                     entries[ready.reason] += 1
                     continue
                 change = store.put_fragment(own.local_id, own.fragment, digest, format=format_name, as_of=own.as_of)
-                if change is not Change.OLDER:  # else the tokens would no longer be those of what is held
+                # Of an older record, the tokens would no longer be those of what is held.
+                if ready.tokens.tokens and change is not Change.OLDER:
                     store.upsert_subject(own.local_id, ready.traits, ready.tokens, format=format_name)
                 changes[change] += 1
                 warnings.update(ready.identity.warnings)
@@ -181,6 +185,7 @@ class _Ready:
 def _ready(
     item: SubjectFragment | Quarantined, nir_autorise: bool, tokeniser: Tokeniser, at: datetime
 ) -> _Ready | Quarantined:
+    """Return the person ready to be kept. Without any token, one whose number is already known can still be told of."""
     if isinstance(item, Quarantined):
         return item
     traits = dict(item.identity_traits)
@@ -192,8 +197,6 @@ def _ready(
         tokens = tokens_of(identity, tokeniser)
     except IdentityRefused as refusal:
         return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
-    if not tokens.tokens:
-        return Quarantined(item.position, "", Reason.IDENTITY, "aucun trait exploitable")
     return _Ready(item, traits, tokens, identity)
 
 

@@ -21,6 +21,7 @@ from connectors.kit.expressions import Getter
 from connectors.kit.households import Member, asked_about, links_of
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.transforms import Refused, Table, Transform, is_blank, is_misread
+from schemas import registry
 
 SCOPE: Final = frozenset({"record", "it", "role", "liens", "identite", "demande"})
 IDENTITY_FIELDS: Final = (
@@ -92,6 +93,8 @@ class FieldRule:
     """(condition's text, condition, absence code), the first that holds wins."""
     absent: str | None
     """The absence when the source says nothing; without it, there is no statement at all."""
+    optional: registry.Validator | None = None
+    """Set when a value that cannot be read sets aside this field alone, not the person: what its value must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +125,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """Where a record's members stand, how roles tie them, and whose traits were asked."""
+    """Where a record's members stand, and how roles tie them."""
 
     groups: tuple[tuple[Getter, Value], ...]
     links: Mapping[str, str]
-    asked: tuple[tuple[str, Value], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class FormatMapping:
     base_legale: str
     subjects: tuple[Subject, ...]
     household: Household | None = None
+    asked: tuple[tuple[str, Value], ...] = ()
+    """The traits the question was about: an answer that states other persons only is nobody's."""
     collected: Value | None = None
     as_of: Value | None = None
     rows: tuple[LineageRow, ...] = field(default=(), repr=False)
@@ -162,35 +166,40 @@ class FormatMapping:
         scope: Json = dict.fromkeys(SCOPE)
         scope |= {"record": record.data, "it": record.data, "liens": []}
         try:
-            collected = _aware(self.collected(scope)) if self.collected else None
-            collected = collected or collected_at.astimezone(UTC)
-            as_of = (_aware(self.as_of(scope)) if self.as_of else None) or collected
-            if max(collected, as_of) > collected_at + AHEAD:
-                raise Refused(Reason.BAD_DATE, "futur")
+            with _locating("collected"):
+                collected = _aware(self.collected(scope)) if self.collected else None
+                collected = collected or collected_at.astimezone(UTC)
+            with _locating("as_of"):
+                as_of = (_aware(self.as_of(scope)) if self.as_of else None) or collected
+                if max(collected, as_of) > collected_at + AHEAD:
+                    raise Refused(Reason.BAD_DATE, "futur")
             people, refused = self._people(scope, record.position)
-        except Refused as refusal:
-            return [_entry(record.position, "", refusal)]
+        except _At as at:
+            return [_entry(record.position, at.path, at.refusal)]
         found: list[SubjectFragment | Quarantined] = list(refused)
         for subject, own, position in people:
             try:
                 if str(own["identite"].get("date_naissance") or "") > f"{collected_at:%Y-%m-%d}":
                     raise _At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
-                found.append(self._one(subject, own, position, collected, as_of))
+                found += self._one(subject, own, position, collected, as_of)
             except _At as at:
                 found.append(_entry(position, at.path, at.refusal))
-        return found or [Quarantined(record.position, "", Reason.NO_SUBJECT)]
+        return found or [Quarantined(record.position, "subjects", Reason.NO_SUBJECT)]
 
     def _people(self, scope: Json, position: str) -> tuple[list[tuple[Subject, Json, str]], list[Quarantined]]:
         """Return (subject rule, scope, position) of every person, traits read, and who was refused on the way."""
-        members = self._members(scope)
+        with _locating("household"):
+            members = self._members(scope)
         found: list[tuple[Subject, Json, str]] = []
         refused = []
         for subject in self.subjects:
-            if subject.when is not None and not _holds(subject.when, scope):
-                continue
+            with _locating("subjects"):
+                if subject.when is not None and not _holds(subject.when, scope):
+                    continue
+                chosen = _select(subject, scope, members)
             if not all(_same(one(scope), other(scope)) for one, other in subject.same):
-                raise Refused(Reason.ANSWER_ABOUT_ANOTHER)
-            for member in _select(subject, scope, members):
+                raise _about_another()
+            for member in chosen:
                 place = f"{position}, personne {member.place}" if member.place else position
                 links = links_of(member, members, self.household.links) if self.household and member.place else []
                 own = scope | {"it": member.data, "role": member.role, "liens": links}
@@ -200,21 +209,25 @@ class FormatMapping:
                     found.append((subject, own, place))
                 except _At as at:
                     refused.append(_entry(place, at.path, at.refusal))
-        if self.household and self.household.asked:
+        if self.asked:
             self._find_asked(scope, [own for subject, own, _ in found if subject.asserts_identity])
         return found, refused
 
     def _find_asked(self, scope: Json, people: list[Json]) -> None:
-        """Mark the person the question was about, and complete their traits with those asked, if nothing differs."""
+        """Mark the person the question was about, and complete their traits with those asked, if nothing differs.
+
+        An answer that names no one is about the person asked; a question by number alone names no one to compare.
+        """
         if not people:
             return
-        try:
-            asked = _read(self.household.asked if self.household else (), scope, "demande")
-        except _At as at:
-            raise at.refusal from None
-        match = asked_about(asked, [own["identite"] for own in people])
+        asked = _read(self.asked, scope, "demande")
+        if not any(name in asked for name in IDENTITY_FIELDS):
+            return
+        named = [own for own in people if own["identite"]]
+        match = asked_about(asked, [own["identite"] for own in named]) if named or len(people) > 1 else (0, True)
+        people = named or people
         if match is None:
-            raise Refused(Reason.ANSWER_ABOUT_ANOTHER)
+            raise _about_another()
         index, coherent = match
         people[index]["demande"] = asked
         if coherent:
@@ -229,7 +242,9 @@ class FormatMapping:
 
     def _one(
         self, subject: Subject, scope: Json, position: str, collected: datetime, as_of: datetime
-    ) -> SubjectFragment:
+    ) -> list[SubjectFragment | Quarantined]:
+        """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
+        aside: list[SubjectFragment | Quarantined] = []
         instant = collected.strftime("%Y-%m-%dT%H:%M:%SZ")
         blank: Json = {"source": self.source, "date_collecte": instant}
         statements: Json = {}
@@ -243,9 +258,17 @@ class FormatMapping:
                     **blank,
                 }
         for rule in subject.fields:
-            with _locating(rule.path):
+            try:
                 if (statement := _statement(rule, scope)) is not None:
                     statements[rule.path] = statement | blank
+                    if rule.optional is not None:
+                        rule.optional.check(statements[rule.path])
+            except (Refused, registry.SchemaViolation) as error:
+                refusal = error if isinstance(error, Refused) else Refused(Reason.BAD_VALUE)
+                if rule.optional is None:
+                    raise _At(rule.path, refusal) from None
+                statements.pop(rule.path, None)
+                aside.append(_entry(position, rule.path, refusal))
         if subject.outcome is not None:
             with _locating("issue"):
                 absence = subject.outcome.code(scope)
@@ -255,13 +278,18 @@ class FormatMapping:
             if all(part is None for part in parts) or not statements:
                 raise Refused(Reason.NO_SUBJECT)
         local_id = "|".join("" if part is None else str(part) for part in parts)
-        return SubjectFragment(position, local_id, scope["identite"], {"v": 1, "statements": statements}, as_of)
+        fragment = {"v": 1, "statements": statements}
+        return [*aside, SubjectFragment(position, local_id, scope["identite"], fragment, as_of)]
 
 
 class _At(Exception):  # noqa: N818 (never leaves this module: it carries a refusal to the place that reports it)
     def __init__(self, path: str, refusal: Refused) -> None:
         self.path = path
         self.refusal = refusal
+
+
+def _about_another() -> _At:
+    return _At("demande", Refused(Reason.ANSWER_ABOUT_ANOTHER))
 
 
 class _locating:  # noqa: N801 (a context manager, used as one)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from connectors.kit import shared_parts
 from connectors.kit.expressions import ExpressionError, Getter, compile_expression
 from connectors.kit.identity import TRAITS
 from connectors.kit.mapping import (
@@ -42,6 +43,8 @@ def load_mapping(data: bytes, source: str, transforms: Mapping[str, Transform]) 
     Raises ``MaillonError(CONFIGURATION)`` naming the place and what is wrong there.
     """
     document = read_toml(data, "mapping.toml")
+    parts = [read_toml(shared_parts.text(name, "toml").encode(), name) for name in shared_parts.names(document)]
+    document = shared_parts.expand(document, parts)
     check_shape(document, "mapping", "mapping.toml")
     compiler = _Compiler(document, source, transforms)
     return {name: compiler.format(name, spec) for name, spec in document["formats"].items()}
@@ -76,6 +79,8 @@ class _Compiler:
     def __init__(self, document: Mapping[str, Any], source: str, transforms: Mapping[str, Transform]) -> None:
         self._tables: Mapping[str, Any] = document.get("tables", {})
         self._identities: Mapping[str, Any] = document.get("identities", {})
+        self._values: Mapping[str, Any] = document.get("values", {})
+        self._absences: Mapping[str, Any] = document.get("absences", {})
         self._source = source
         self._transforms = transforms
         self._paths = frozenset(known.path for known in registry.fields())
@@ -96,6 +101,7 @@ class _Compiler:
             base_legale=spec["base_legale"],
             subjects=tuple(subjects),
             household=self._household(f"{where}.household", spec["household"]) if "household" in spec else None,
+            asked=self._identity(f"{where}.asked", spec["asked"]) if "asked" in spec else (),
             collected=self._maybe(where, spec, "collected", "instant"),
             as_of=self._maybe(where, spec, "as_of", _DATE),
             rows=tuple(rows),
@@ -127,7 +133,9 @@ class _Compiler:
         assert isinstance(given, dict)  # noqa: S101 (mapping.schema.json says so)
         if unknown := sorted(set(given) - set(TRAITS)):
             raise _wrong(where, f"unknown trait {unknown[0]}")
-        defaults = {"prenoms": "texts", "date_naissance": "birth_date", "sexe": "sex", "nir": "nir"}
+        defaults = {"prenoms": "texts", "date_naissance": "birth_date", "sexe": "sex", "nir": "nir"} | {
+            f"code_cog_insee_{place}_naissance": "insee_code" for place in ("commune", "pays")
+        }
         return tuple(
             (name, self._value(f"{where}.{name}", spec, defaults.get(name, "text"))) for name, spec in given.items()
         )
@@ -139,12 +147,13 @@ class _Compiler:
                 for group in spec["members"]
             ),
             links=self._named(where, "tables", self._tables, spec["links"]) if "links" in spec else {},
-            asked=self._identity(where, spec["asked"]) if "asked" in spec else (),
         )
 
     def _field(self, where: str, path: str, form: Mapping[str, Any], spec: object) -> FieldRule:
         rule: Mapping[str, Any] = spec if isinstance(spec, dict) else {"from": spec}
         absences = rule.get("absences", [])
+        if isinstance(absences, str):
+            absences = self._named(where, "absences", self._absences, absences)
         return FieldRule(
             path=self._path(where, path),
             value=self._value(where, rule, "as_is"),
@@ -156,6 +165,7 @@ class _Compiler:
                 for each in absences
             ),
             absent=self._absence(where, rule["absent"]) if "absent" in rule else None,
+            optional=registry.statement_validator(path) if rule.get("optional") else None,
         )
 
     def _outcome(self, where: str, spec: Mapping[str, Any]) -> Outcome:
@@ -196,6 +206,8 @@ class _Compiler:
 
     def _value(self, where: str, spec: object, default: str) -> Value:
         rule: Mapping[str, Any] = spec if isinstance(spec, dict) else {"from": spec}
+        if "value" in rule:
+            rule = self._named(where, "values", self._values, rule["value"])
         given = rule["from"]
         sources = tuple(given) if isinstance(given, list) else (given,)
         name = rule.get("with", "code" if "table" in rule else default)

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import jsonschema
 import jsonschema_rs
 
+from connectors.kit import shared_parts
 from connectors.kit.live.spec import ApiSpec, load_api
 from connectors.kit.mapping import FormatMapping, LineageRow
 from connectors.kit.mapping_file import check_shape, load_mapping, read_toml
@@ -125,13 +126,17 @@ class PartnerFolder:
             raise _wrong(path, f"formats.{unmatched[0]}", "stands in only one of manifest.toml and mapping.toml")
         schema = _located(path, lambda: strict_json.loads_object(schema_bytes))
         _check_meta(path, schema)
+        shared = shared_parts.names(read_toml(mapping_bytes, "mapping.toml"))
+        own_shapes = schema.get("$defs")
+        schema = {"$defs": shared_parts.definitions(shared) | (own_shapes if isinstance(own_shapes, dict) else {})}
         formats = {
             name: _format(path, name, spec, readers, schema, mappings[name])
             for name, spec in manifest["formats"].items()
         }
         targets = frozenset(target for each in formats.values() for target in each.mapping.targets())
         digest = hashlib.sha256()
-        for part in (manifest_bytes, mapping_bytes, schema_bytes, _optional(path, "reader.py")):
+        own = (manifest_bytes, mapping_bytes, schema_bytes, _optional(path, "reader.py"))
+        for part in (*own, shared_parts.content(shared)):
             digest.update(hashlib.sha256(part).digest())
         return cls(
             path=path,

@@ -133,6 +133,14 @@ def birth_date_parts(value: Any, _: Table) -> str | None:
     return birth_date(f"{year:04}-{month_:02}-{day:02}", {}) if year else None
 
 
+def birth_date_or_parts(value: Any, _: Table) -> str | None:
+    """A birth date from ``[date, year, month, day]``: the date where it is written whole, else its parts."""
+    if not isinstance(value, list) or len(value) != 4:
+        raise Refused(Reason.BAD_VALUE)
+    whole, *parts = value
+    return birth_date_parts(parts, {}) if is_blank(whole) else birth_date(whole, {})
+
+
 def birth_date_typed(value: Any, table: Table) -> str:
     """A birth date from ``[date, type]``: parts the type (CNAF TYPEDTNAI) says are unknown are dropped.
 
@@ -187,14 +195,14 @@ def codes(value: Any, table: Table) -> list[Any]:
     return list(dict.fromkeys(code(item, table) for item in given if not is_blank(item)))
 
 
-_SEX: Final = {"m": "M", "1": "M", "h": "M", "male": "M", "masculin": "M", "homme": "M", "monsieur": "M"} | {
-    "f": "F", "2": "F", "female": "F", "feminin": "F", "féminin": "F", "femme": "F", "madame": "F",
-}  # fmt: skip
+_SEX: Final = dict.fromkeys(("m", "1", "h", "male", "masculin", "homme", "monsieur", "mr"), "M") | dict.fromkeys(
+    ("f", "2", "female", "feminin", "féminin", "femme", "madame", "mme", "mlle"), "F"
+)
 
 
 def sex(value: Any, _: Table) -> str | None:
     """``M`` or ``F`` from the notations of DOMAIN §5; ``0`` and ``9`` mean unknown (ISO/IEC 5218)."""
-    written = str(value).strip().lower()
+    written = str(value).strip().lower().rstrip(".")
     if written in {"0", "9", "i", "unknown"}:
         return None
     if written not in _SEX:
@@ -202,9 +210,43 @@ def sex(value: Any, _: Table) -> str | None:
     return _SEX[written]
 
 
+def first_code(value: Any, table: Table) -> Any:
+    """The table's meaning of the first of several codes that it knows: the most telling first, the vaguest last."""
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str | int) and (found := table.get(str(item).strip())) is not None:
+            return found
+    raise Refused(Reason.UNKNOWN_CODE)
+
+
+def insee_code(value: Any, _: Table) -> str | None:
+    """A commune or country code; a file that made a number of ``08480`` gets the zero back."""
+    written = text(value, {})
+    return f"0{written}" if written and re.fullmatch("[0-9]{4}", written) else written
+
+
+def surname_of_two(value: Any, _: Table) -> str:
+    """The surname of ``NOM PRÉNOM`` in exactly two words: of more, nothing tells where the surname ends."""
+    return _two_words(value)[0]
+
+
+def given_of_two(value: Any, _: Table) -> list[str]:
+    """The given name of ``NOM PRÉNOM`` in exactly two words."""
+    return _two_words(value)[1:]
+
+
+def _two_words(value: Any) -> list[str]:
+    words = str(value).split()
+    if len(words) != 2:
+        raise Refused(Reason.BAD_VALUE, "prenoms")
+    return words
+
+
 def texts(value: Any, _: Table) -> list[str]:
     """The texts of a list that say something, in order; a text alone is a list of one."""
-    return [item.strip() for item in (value if isinstance(value, list) else [value]) if not is_blank(item)]
+    items = [item for item in (value if isinstance(value, list) else [value]) if not is_blank(item)]
+    if not all(isinstance(item, str) for item in items):
+        raise Refused(Reason.BAD_VALUE)
+    return [item.strip() for item in items]
 
 
 def joined(value: Any, _: Table) -> str | None:
@@ -221,11 +263,14 @@ def nir(value: Any, _: Table) -> str:
 
 
 def matricule_caf(value: Any, _: Table) -> str:
-    """A CAF MATRICULE: right-padded to 15 with zeros on the wire, 7 when all after the 7th are zeros (DOMAIN §5)."""
+    """A CAF MATRICULE: right-padded to 15 with zeros on the wire, 7 when all after the 7th are zeros (DOMAIN §5).
+
+    Fewer than 7 digits have lost leading zeros, never those on the right.
+    """
     written = str(value).strip()
-    if not written.isdigit() or len(written) > 15:
+    if not re.fullmatch("[0-9]{1,15}", written):
         raise Refused(Reason.BAD_VALUE, "matricule")
-    padded = written.ljust(15, "0")
+    padded = written.zfill(7).ljust(15, "0")
     return padded[:7] if padded[7:] == "0" * 8 else padded
 
 
@@ -264,8 +309,9 @@ def _latest(blocks: Any) -> list[dict[str, Any]]:
 
 
 def phone(value: Any, _: Table) -> str:
-    """A telephone number: digits alone, ``+`` before a country code."""
+    """A telephone number: digits alone, ``+`` before a country code; a number that was typed lost its first zero."""
     written = re.sub(r"[\s.()\u00a0\u202f-]", "", str(value))
+    written = f"0{written}" if isinstance(value, int) and len(written) == 9 else written
     written = f"+{written[2:]}" if written.startswith("00") else written
     if not re.fullmatch(r"\+?[0-9]{6,15}", written):
         raise Refused(Reason.BAD_VALUE, "telephone")
@@ -273,14 +319,22 @@ def phone(value: Any, _: Table) -> str:
 
 
 def postal_code(value: Any, _: Table) -> str | None:
-    """The five digits an address line begins with (``51000 CHÂLONS-EN-CHAMPAGNE``); nothing when it has none."""
-    found = re.match(r"\s*([0-9]{5})\b", str(value))
+    """The five digits an address line begins with (``51000 CHÂLONS-EN-CHAMPAGNE``); nothing when it has none.
+
+    A number that was typed lost its leading zero and gets it back; a text of four digits is a foreign code.
+    """
+    found = re.match(r"\s*([0-9]{5})\b", f"{value:05}" if type(value) is int else str(value))
     return found[1] if found else None
 
 
-def civil_key(value: Any, _: Table) -> str:
-    """A local id made of the traits themselves, for a source that has no number: all of them, so homonyms stay two."""
+def civil_key(value: Any, _: Table) -> str | None:
+    """A local id made of the traits themselves, for a source that has no number: all of them, so homonyms stay two.
+
+    Nothing when there is no name at all: strangers would share it.
+    """
     given = value.get("prenoms") or []
+    if not given and not value.get("nom_naissance"):
+        return None
     names = [value.get("nom_naissance") or "", *(given if isinstance(given, list) else [given])]
     place = value.get("code_cog_insee_commune_naissance") or value.get("code_cog_insee_pays_naissance")
     parts = [glue(normalise(names[0])[0]), glue(normalise(" ".join(names[1:]))[0])]
@@ -293,6 +347,7 @@ BUILT_IN: Final[Mapping[str, Transform]] = MappingProxyType(
         for function in (
             *(text, as_is, calendar_date, month, first_of_month, instant, birth_date, birth_date_parts),
             *(
+                birth_date_or_parts,
                 birth_date_typed,
                 boolean,
                 integer,
@@ -304,6 +359,10 @@ BUILT_IN: Final[Mapping[str, Transform]] = MappingProxyType(
                 sex,
                 texts,
                 joined,
+                first_code,
+                insee_code,
+                surname_of_two,
+                given_of_two,
                 nir,
                 matricule_caf,
                 latest_resources,

@@ -186,9 +186,9 @@ code_cog_insee_commune_naissance = "record.q.lieu"
 [formats.f]
 base_legale = "CRPA L114-8"
 as_of = "record.au"
+asked = "demande"
 [formats.f.household]
 links = "liens"
-asked = "demande"
 [[formats.f.household.members]]
 each = "record.parents"
 role = "'parent'"
@@ -298,13 +298,13 @@ def test_an_answer_that_is_none(mapping: FormatMapping, status: int, absence: st
 @pytest.mark.parametrize(
     ("changed", "reason", "path"),
     [
-        ({"q": {"nom": "AUTRE", "prenom": "Jean", "ne": "1960-01-01"}}, Reason.ANSWER_ABOUT_ANOTHER, ""),
-        ({"q": {"nom": "LE BRAZ"}}, Reason.ANSWER_ABOUT_ANOTHER, ""),
-        ({"parents": [], "enfants": []}, Reason.NO_SUBJECT, ""),
+        ({"q": {"nom": "AUTRE", "prenom": "Jean", "ne": "1960-01-01"}}, Reason.ANSWER_ABOUT_ANOTHER, "demande"),
+        ({"q": {"nom": "LE BRAZ"}}, Reason.ANSWER_ABOUT_ANOTHER, "demande"),
+        ({"parents": [], "enfants": []}, Reason.NO_SUBJECT, "subjects"),
         ({"status": 418}, Reason.UNKNOWN_CODE, "issue"),
-        ({"au": "bientôt"}, Reason.BAD_DATE, ""),
-        ({"au": "2026-03-01"}, Reason.BAD_DATE, ""),  # nothing true could ever replace it
-        ({"q": ANNE | {"ne": "1980-02-31"}}, Reason.BAD_DATE, ""),
+        ({"au": "bientôt"}, Reason.BAD_DATE, "as_of"),
+        ({"au": "2026-03-01"}, Reason.BAD_DATE, "as_of"),  # nothing true could ever replace it
+        ({"q": ANNE | {"ne": "1980-02-31"}}, Reason.BAD_DATE, "demande.date_naissance"),
     ],
 )
 def test_a_record_that_cannot_be_mapped(

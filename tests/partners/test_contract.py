@@ -14,12 +14,16 @@ from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from schemas import registry
 
-SLUGS = ("caf", "cpam", "departement", "france_travail")
+SLUGS = tuple(sorted(manifest.parent.name for manifest in bundled_directory().glob("*/manifest.toml")))
+NATIONAL = {"caf", "cnous", "cpam", "france_travail", "men", "mesri", "msa", "service_civique"}
+"""Institutions that will not install an edge: the département runs theirs (DOMAIN §4)."""
 
 
 def test_the_bundled_partners_are_these(partners: dict[str, PartnerFolder]) -> None:
     assert tuple(partners) == SLUGS
-    assert {partner.operator for partner in partners.values()} == {"departement"}
+    assert {*SLUGS} >= NATIONAL | {"departement"}
+    assert {partners[slug].operator for slug in NATIONAL} == {"departement"}
+    assert not any(partners[slug].can_collect for slug in NATIONAL)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -232,8 +236,8 @@ def test_the_contract_notices_a_foreign_value(tmp_path: Path) -> None:
     """Give the household's resources of the first person to everyone: the members' check must turn red."""
     folder = tmp_path / "caf"
     shutil.copytree(bundled_directory() / "caf", folder)
-    own, everyone = "it.Ressources", "record.InfosFoyerRSA.Personne[0].Ressources"
-    rule = '{ from = "%s.RessourcesMensuelles", with = "latest_resources"'
-    change(folder, "mapping.toml", rule % own, rule % everyone)
+    fields = "[formats.rsa_mensuel.subjects.demandeur_ou_conjoint.fields]\n"
+    first = "record.InfosFoyerRSA.Personne[0].Ressources.RessourcesMensuelles"
+    change(folder, "mapping.toml", fields, f'{fields}"ressources.ressources_mensuelles" = {{ from = "{first}" }}\n')
     findings = [finding for finding in check_folder(folder) if finding.check == "nothing foreign"]
     assert {finding.problem.partition(": ")[2] for finding in findings} == {"ressources.ressources_mensuelles"}
