@@ -53,6 +53,10 @@ class RecordSchema:
         path = _known_path(error.instance_path, error.schema_path)
         return Quarantined(record.position, path, Reason.SCHEMA, _rule(error))
 
+    def refused(self, data: Json) -> frozenset[str]:
+        """Return the members of ``data`` whose own values do not fit, whatever is missing beside them."""
+        return frozenset(str(error.instance_path[0]) for error in self._gate.iter_errors(data) if error.instance_path)
+
 
 @dataclass(frozen=True, slots=True)
 class Format:

@@ -43,6 +43,10 @@ class Reason(StrEnum):
     """A spreadsheet cell of a kind its column does not take: a date made of a code, an error, a time."""
     MERGED_CELLS = "merged_cells"
     """Merged cells below the headings: all but the first are empty in the file."""
+    SCATTERED = "scattered"
+    """Lines of one number stand apart in a table that brings them together: sort it by that number."""
+    CONTRADICTS = "contradicts"
+    """Two lines of one number say different things of the person."""
     UNREAD_SHEET = "unread_sheet"
     """A workbook holds a further sheet with content, and nothing says which one to read."""
     # The record

@@ -12,6 +12,7 @@ import orjson
 
 from connectors.kit.checks import check_partner
 from connectors.kit.ingest import map_stream
+from connectors.kit.matching import kept_in, matched
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
 from connectors.kit.runtime.clock import SystemClock
@@ -25,6 +26,27 @@ partners_option = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of partner folders to use beside those shipped; may be repeated.",
 )
+
+
+matching_option = click.option(
+    "--matching",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A column matching saved by: maillon connector match.",
+)
+
+
+def as_matched(partner: PartnerFolder, home: Path, formats: set[str], matching: Path | None) -> PartnerFolder:
+    """Return ``partner`` reading ``formats`` as ``matching`` says, else as was confirmed for the edge of ``home``."""
+    if matching is not None:
+        return with_matching(partner, matching)
+    for file in (kept_in(home, name) for name in sorted(formats)):
+        partner = with_matching(partner, file if file.exists() else None)
+    return partner
+
+
+def with_matching(partner: PartnerFolder, matching: Path | None) -> PartnerFolder:
+    """Return ``partner`` reading as the saved ``matching`` says, if one is given; raises as ``matched``."""
+    return partner if matching is None else matched(partner, matching.read_bytes())
 
 
 def find_partner(name: str, folders: tuple[Path, ...] = ()) -> PartnerFolder:
@@ -94,9 +116,15 @@ def check(name: str, folders: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--source", "format_name", help="The format of FILE; may be left out when the partner has one.")
 @click.option("--quarantine", type=click.Path(path_type=Path, dir_okay=False), help="Write what was set aside here.")
+@matching_option
 @partners_option
 def map_file(
-    name: str, file: Path, format_name: str | None, quarantine: Path | None, folders: tuple[Path, ...]
+    name: str,
+    file: Path,
+    format_name: str | None,
+    quarantine: Path | None,
+    matching: Path | None,
+    folders: tuple[Path, ...],
 ) -> None:
     """Map FILE to dossier fragments, one person a line (NDJSON) on standard output. Needs no hub, keeps nothing.
 
@@ -106,7 +134,7 @@ def map_file(
     \b
     Example:  maillon connector map caf --source rsa_mensuel FILE --quarantine set_aside.ndjson
     """
-    partner = find_partner(name, folders)
+    partner = with_matching(find_partner(name, folders), matching)
     source = partner.source_file(file, format_name)
     out, set_aside = sys.stdout.buffer, 0
     with ExitStack() as stack:

@@ -17,7 +17,7 @@ from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.serving import serve
 from connectors.kit.trust import fingerprint
-from hub.cli.connector import find_partner, partners_option
+from hub.cli.connector import as_matched, find_partner, matching_option, partners_option
 from hub.cli.output import EXIT_PARTIAL, json_option, print_answer
 
 home_option = click.option(
@@ -201,9 +201,15 @@ def follow_persons(
     "--source", "format_name", help="The format of FILES; may be left out when their names or the partner tell."
 )
 @click.option("--no-register", is_flag=True, help="Only fill the store; tell the hub later.")
+@matching_option
 @json_option
 def ingest_files(
-    files: tuple[Path, ...], home: Path, format_name: str | None, no_register: bool, as_json: bool
+    files: tuple[Path, ...],
+    home: Path,
+    format_name: str | None,
+    no_register: bool,
+    matching: Path | None,
+    as_json: bool,
 ) -> None:
     """Bring FILES into the edge's store and tell the hub who is held (tokens only). Again changes nothing.
 
@@ -217,13 +223,14 @@ def ingest_files(
         if here.live is not None:
             raise MaillonError(ErrorKind.FORBIDDEN, "an edge in mode client keeps nothing; see: maillon edge follow")
         sources = [here.partner.source_file(file, format_name) for file in files]
+        partner = as_matched(here.partner, home, {source.format for source in sources}, matching)
 
         def progress(report: kit.IngestReport) -> None:
             click.echo(
                 f"\r{report.records:>9} records, {sum(report.quarantined.values())} set aside", nl=False, err=True
             )
 
-        report = kit.ingest(sources, here.partner, here.store, here.tokeniser, here.clock, progress)
+        report = kit.ingest(sources, partner, here.store, here.tokeniser, here.clock, progress)
         click.echo(err=True)
         registered = (
             0

@@ -19,7 +19,7 @@ _COMMANDS = {
     "serve": ("hub.cli.serve", "serve_hub"),
     "edge": ("hub.cli.edge", "edge"),
     "ingest": ("hub.cli.edge", "ingest_files"),
-    "connector": ("hub.cli.connector", "connector"),
+    "connector": ("hub.cli.matching", "connector"),
     "simulate": ("hub.cli.simulate", "simulate"),
     "consent": ("hub.cli.consent", "consent"),
     "pull": ("hub.cli.pull", "pull"),

@@ -8,21 +8,29 @@ from typing import Any, BinaryIO
 
 from connectors.kit.port import Quarantined, RawRecord
 from connectors.kit.readers.csv_table import CsvReader
+from connectors.kit.readers.grouping import grouped
 from connectors.kit.readers.ooxml import is_workbook
 from connectors.kit.readers.table import Layout, Row, TableReader
 from connectors.kit.readers.xlsx import XlsxReader
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 _CSV_ONLY = frozenset({"delimiter", "encodings", "max_line"})
 _XLSX_ONLY = frozenset({"numbers", "dates", "sheet"})
+_GROUPS = frozenset({"group_by", "lines"})
 
 
 class SpreadsheetReader(TableReader):
-    """Options: those of ``csv`` and those of ``xlsx``. The stream must be able to seek."""
+    """Options: those of ``csv`` and those of ``xlsx``; ``group_by`` and ``lines`` (see ``grouping``): the columns that
+    tell whose a line is, and those that each line has of its own. The stream must be able to seek.
+    """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._csv = CsvReader({name: value for name, value in given.items() if name not in _XLSX_ONLY})
-        self._xlsx = XlsxReader({name: value for name, value in given.items() if name not in _CSV_ONLY})
+        self._csv = CsvReader({name: value for name, value in given.items() if name not in _XLSX_ONLY | _GROUPS})
+        self._xlsx = XlsxReader({name: value for name, value in given.items() if name not in _CSV_ONLY | _GROUPS})
         self.columns = self._xlsx.columns
+        self._key, self._lines = (list(given.get(name, ())) for name in ("group_by", "lines"))
+        if not {*self._key, *self._lines} <= self.columns.known or bool(self._key) != bool(self._lines):
+            raise MaillonError(ErrorKind.CONFIGURATION, "options group_by, lines: columns, both or neither")
 
     def laid_out(self, layout: Layout) -> SpreadsheetReader:
         """Return a reader of either kind of file, laid out as ``layout`` says."""
@@ -36,7 +44,8 @@ class SpreadsheetReader(TableReader):
 
     def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
         """Yield one record a line. See ``port.Reader``."""
-        return self._for(stream).read(stream)
+        found = self._for(stream).read(stream)
+        return grouped(found, self._key, self._lines) if self._key else found
 
     def _for(self, stream: BinaryIO) -> CsvReader | XlsxReader:
         start = stream.read(4)

@@ -131,7 +131,8 @@ class TableReader(ABC):
     def _wrong(self, found: Sequence[str]) -> list[tuple[Reason, str]]:
         known, required = self.columns.known, self.columns.required
         if not known & set(found):
-            return [(Reason.WRONG_DELIMITER, "") if len(found) == 1 else (Reason.MISSING_COLUMN, "en-tête")]
+            is_one = len(found) == 1 and not self.trimmed
+            return [(Reason.WRONG_DELIMITER, "") if is_one else (Reason.MISSING_COLUMN, "en-tête")]
         return [
             *((Reason.MISSING_COLUMN, name) for name in required if name not in found),
             *((Reason.UNKNOWN_COLUMN, f"column {place}") for place, name in enumerate(found, 1) if name not in known),
