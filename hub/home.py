@@ -89,18 +89,29 @@ class HubHome:
         """Check a directory against the root and put it in place, whole or not at all; return it.
 
         The root is pinned by the first call: a later one with another root is refused. Raises
-        ``MaillonError(UNTRUSTED_DIRECTORY)``, also for a version older than the one in place.
+        ``MaillonError(UNTRUSTED_DIRECTORY)``, also for a version older than the one in place or without this very hub.
         """
         pinned = self.pinned_root() if self.root.exists() else root_public_jwk
         if pinned != keys.public_jwk(root_public_jwk, "Ed25519"):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "another root than the one pinned")
         seen = Directory.version_of(self.directory_token(), pinned) if self.directory.exists() else 1
         directory = Directory.verify(token, pinned, clock.now(), seen)
+        own = keys.load_signing_key(self.identity).public_jwk
+        if not any(partner.slug == HUB and partner.identity_key == own for partner in directory.partners()):
+            raise MaillonError(
+                ErrorKind.UNTRUSTED_DIRECTORY, "this hub does not stand in it: admit hub.identity.json first"
+            )
         for file, content in ((self.root, orjson.dumps(pinned)), (self.directory, token.encode("ascii"))):
             replacement = file.with_name(f".{file.name}.new")
             replacement.write_bytes(content + b"\n")
             os.replace(replacement, file)
         return directory
+
+    def check_databases(self) -> None:
+        """Raise ``MaillonError(CONFIGURATION)`` when one is missing: an empty one would forget every withdrawal."""
+        for file in (self.database, self.secrets):
+            if not file.is_file():
+                raise MaillonError(ErrorKind.CONFIGURATION, f"{file.name} is missing: restore it from its backup")
 
     def pinned_root(self) -> PublicJwk:
         """Return the root's public key; ``MaillonError(CONFIGURATION)`` when it was not installed."""

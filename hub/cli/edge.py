@@ -148,7 +148,7 @@ def run(home: Path) -> None:
     files = EdgeHome(home)
     settings = files.settings()
     os.environ[HOME_VARIABLE] = str(home.resolve())
-    serve("connectors.kit.edge_app:from_environment", files.listen(settings))
+    serve("connectors.kit.edge_app:from_environment", files.listen(settings), home)
 
 
 @edge.command("follow")

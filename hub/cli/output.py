@@ -52,10 +52,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def fail(error: MaillonError, as_json: bool) -> NoReturn:
     """Print ``error`` on standard error and leave with the code its kind asks for."""
+    # Commands speak to no one but the hub.
+    detail = f"the hub did not answer ({error.detail})" if error.kind in _UNREACHABLE else error.detail
     if as_json:
-        document = {"error": error.kind.value, "detail": error.detail, "pointer": error.pointer}
+        document = {"error": error.kind.value, "detail": detail, "pointer": error.pointer}
         click.echo(json.dumps(document, ensure_ascii=False), err=True)
     else:
         where = f" ({error.pointer})" if error.pointer else ""
-        click.echo(f"maillon: {error.kind.value}: {error.detail}{where}", err=True)
+        click.echo(f"maillon: {error.kind.value}: {detail}{where}", err=True)
     sys.exit(EXIT_UNREACHABLE if error.kind in _UNREACHABLE else EXIT_REFUSED)

@@ -69,5 +69,6 @@ def serve_hub(home: Path) -> None:
     Example:  maillon serve --home /srv/maillon/hub
     """
     settings = load_settings(home)
+    HubHome(home).check_databases()
     os.environ[HOME_VARIABLE] = str(home.resolve())
-    serve("hub.app:from_environment", settings.listen)
+    serve("hub.app:from_environment", settings.listen, home)

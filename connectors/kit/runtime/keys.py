@@ -10,9 +10,9 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, TypeVar
 
 import orjson
 from joserfc.errors import JoseError
@@ -20,6 +20,8 @@ from joserfc.jwk import OKPKey
 
 from connectors.kit.runtime import b64url, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+
+T = TypeVar("T")
 
 Curve = Literal["Ed25519", "X25519"]
 PublicJwk = dict[str, str]
@@ -146,10 +148,18 @@ def save_key(path: Path, key: SigningKey | SealKey) -> None:
 
 
 def load_signing_key(path: Path) -> SigningKey:
-    """Return the Ed25519 pair of a private JWK file; raises as :func:`read_private` and ``from_jwk``."""
-    return SigningKey.from_jwk(strict_json.loads_object(read_private(path)))
+    """Return the Ed25519 pair of a private JWK file; raises as :func:`read_private`, naming the file."""
+    return _load(path, SigningKey.from_jwk)
 
 
 def load_seal_key(path: Path) -> SealKey:
-    """Return the X25519 pair of a private JWK file; raises as :func:`read_private` and ``from_jwk``."""
-    return SealKey.from_jwk(strict_json.loads_object(read_private(path)))
+    """Return the X25519 pair of a private JWK file; raises as :func:`read_private`, naming the file."""
+    return _load(path, SealKey.from_jwk)
+
+
+def _load(path: Path, read: Callable[[object], T]) -> T:
+    data = read_private(path)
+    try:
+        return read(strict_json.loads_object(data))
+    except MaillonError as error:
+        raise MaillonError(ErrorKind.CONFIGURATION, f"{path.name}: {error.detail}") from None
