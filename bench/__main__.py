@@ -25,13 +25,13 @@ BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
 RESULTS = Path(__file__).parent / "results.md"
 
 
-def report(results: Mapping[str, Result]) -> str:
-    """Return ``results`` as the Markdown page ``bench/results.md``."""
+def report(results: Mapping[str, Result], load: float) -> str:
+    """Return ``results`` as the Markdown page ``bench/results.md``; ``load`` is what else the machine was doing."""
     machine = f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, {platform.system()}"
     lines = [
         "# Figures",
         "",
-        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}, {machine}.",
+        f"`make bench`, {datetime.now(UTC):%Y-%m-%d}, {machine}; load average {load:.1f} when it began.",
         "",
         "Medians (lowest–highest) of interleaved runs beside the bare limit of the same stack; the ratio is taken pair",
         "by pair. Computation is timed in CPU seconds, the pull by the clock. Only ratios compare between machines.",
@@ -58,11 +58,11 @@ def main() -> None:
     given = parser.parse_args()
     scale = QUICK if given.quick else Scale()
     say = partial(print, file=sys.stderr, flush=True)
-    results = {}
+    results, load = {}, os.getloadavg()[0]
     for name in given.only or BENCHES:
         say(f"{name} …")
         results[name] = BENCHES[name](scale, lambda line: say(f"  {line}"))
-    page = report(results)
+    page = report(results, load)
     print(json.dumps({name: asdict(result) for name, result in results.items()}) if given.json else page)
     if not given.quick and not given.only:
         RESULTS.write_text(page, encoding="utf-8")

@@ -85,9 +85,10 @@ def test_the_bare_chain_writes_twice_and_asks_three(tmp_path: Path, monkeypatch:
 def test_figures_are_medians_of_ratios_taken_pair_by_pair() -> None:
     figure = harness.figure_of("x", [(1.0, 2.0), (30.0, 10.0), (4.0, 4.0)], "note")
     assert (figure.ours.median, figure.bare.high, figure.ratio.median) == (4.0, 10.0, 1.0)
-    page = command.report({"x": harness.Result((figure,), "w", "m.", "d.", ("fact",))})
+    page = command.report({"x": harness.Result((figure,), "w", "m.", "d.", ("fact",))}, 1.5)
     assert "| x | 4.0/s (1.0–30.0) | 4.0/s (2.0–10.0) | 1.00× (0.50–3.00) | note |" in page
     assert "  - fact" in page
+    assert "load average 1.5" in page
 
 
 def test_every_bench_is_a_command() -> None:
