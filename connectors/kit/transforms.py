@@ -221,7 +221,7 @@ def first_code(value: Any, table: Table) -> Any:
 def insee_code(value: Any, _: Table) -> str | None:
     """A commune or country code; a file that made a number of ``08480`` gets the zero back."""
     written = text(value, {})
-    return f"0{written}" if written and re.fullmatch("[0-9]{4}", written) else written
+    return written.zfill(5) if written and re.fullmatch("[0-9]{3,4}", written) else written
 
 
 def surname_of_two(value: Any, _: Table) -> str:
