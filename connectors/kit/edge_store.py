@@ -284,6 +284,11 @@ class EdgeStore:
             )
         return bool(done.rowcount)
 
+    def forget_quarantined(self, file_digest: bytes) -> None:
+        """Drop what was set aside of one file, which is about to be read again."""
+        with self.batch():
+            self._execute("DELETE FROM quarantine WHERE file = ?", self._rows.key("file", file_digest.hex()))
+
     def quarantined(self, file_digest: bytes | None = None) -> list[Quarantined]:
         """Return what was set aside, of one file or of all, in order."""
         rows = self._all(

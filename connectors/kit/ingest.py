@@ -42,6 +42,8 @@ class IngestReport:
     records: int = 0
     subjects: Counter[Change] = field(default_factory=Counter)
     quarantined: Counter[Reason] = field(default_factory=Counter)
+    digests: list[bytes] = field(default_factory=list)
+    """Of every file given, in order: what the store calls it by."""
     warnings: Counter[str] = field(default_factory=Counter)
     """Identity traits left out of the tokens, as ``<trait>:<reason>`` (``nir:cle``): the person is kept without."""
 
@@ -119,9 +121,11 @@ def ingest(
     for file in files:
         digest = _digest(file.path)
         report.files += 1
+        report.digests.append(digest)
         if store.has_file(digest, f"{file.format}/{partner.version}"):
             report.known_files += 1
             continue
+        store.forget_quarantined(digest)  # an earlier mapping, or a run that was cut short, set other things aside
         with _opened(file.path) as stream:
             ingest_stream(stream, digest, partner, file.format, store, tokeniser, clock, report, progress)
         store.remember_file(digest, f"{file.format}/{partner.version}", clock.now())

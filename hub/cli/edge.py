@@ -26,6 +26,7 @@ home_option = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The edge's folder.",
 )
+_MOST_SHOWN = 50
 _existing = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -232,25 +233,38 @@ def ingest_files(
 
         report = kit.ingest(sources, partner, here.store, here.tokeniser, here.clock, progress)
         click.echo(err=True)
-        registered = (
-            0
-            if no_register
-            else kit.register_pending(here.store, here.hub, declares_sections=here.partner.declares_sections)
-        )
         aside = [
             {"position": row.position, "path": row.path, "reason": row.reason.value, "detail": row.detail}
-            for row in here.store.quarantined()
+            for digest in report.digests
+            for row in here.store.quarantined(digest)
         ]
+        registered, unanswered = 0, None
+        try:
+            if not no_register:
+                registered = kit.register_pending(
+                    here.store, here.hub, declares_sections=here.partner.declares_sections
+                )
+        except MaillonError as error:
+            unanswered = error
     finally:
         here.close()
     counts = report.as_dict()
+    done = ", ".join(f"{count} {change.value}" for change, count in sorted(report.subjects.items())) or "nothing new"
     print_answer(
         {**counts, "registered": registered, "quarantine": aside},
         as_json,
-        f"{report.files} file(s), {report.records} records: {counts['subjects'] or 'nothing new'}",
+        f"{report.files} file(s), {report.records} records: {done}",
+        *([f"{report.known_files} file(s) were already here, and not read again."] if report.known_files else []),
         f"{registered} person(s) told to the hub, by tokens only.",
         *(f"trait left out: {warning} ({count})" for warning, count in sorted(report.warnings.items())),
-        *(f"set aside: {row['position']} {row['path']}: {row['reason']} {row['detail']}" for row in aside),
+        *(
+            f"set aside: {row['position']} {row['path']}: {row['reason']} {row['detail']}"
+            for row in aside[:_MOST_SHOWN]
+        ),
+        *([f"… and {len(aside) - _MOST_SHOWN} more set aside: --json names all"] if len(aside) > _MOST_SHOWN else []),
     )
-    if report.quarantined:
+    if unanswered is not None:
+        click.echo("The files are in the store; the same command again tells the hub.", err=True)
+        raise unanswered
+    if aside:
         raise SystemExit(EXIT_PARTIAL)

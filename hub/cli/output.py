@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +20,11 @@ EXIT_PARTIAL = 4
 """Done in part: what is missing is named in the output."""
 
 _UNREACHABLE = {ErrorKind.UNAVAILABLE, ErrorKind.TIMEOUT}
+
+_NARROWEST = 12
+"""A column is not cut below this many characters."""
+_INDENT = 5
+"""What the demo puts before a line."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,12 +48,26 @@ def print_answer(document: Mapping[str, object], as_json: bool, *lines: str) -> 
             click.echo(line)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay ``rows`` out in columns under ``header``; returns the lines."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
+    """Lay ``rows`` out in columns under ``header``; returns the lines.
+
+    They fit ``most`` columns, by default those of the terminal; to a file or a pipe every cell goes whole.
+    """
     widths = [max(len(str(row[column])) for row in (header, *rows)) for column in range(len(header))]
-    lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    if most is None and sys.stdout.isatty():
+        most = shutil.get_terminal_size().columns - _INDENT
+    while most is not None and sum(widths) + 2 * (len(widths) - 1) > most and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    lines = [
+        "  ".join(clip(str(cell), width).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
+    ]
     head = "  ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True))
     return [line.rstrip() for line in (head, "  ".join("─" * width for width in widths), *lines)]
+
+
+def clip(text: str, most: int) -> str:
+    """Return ``text`` fit for ``most`` columns; ``--json`` has all of it."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def fail(error: MaillonError, as_json: bool) -> NoReturn:

@@ -15,7 +15,7 @@ from connectors.kit.pull import pull as pull_dossier
 from connectors.kit.runtime.clock import SystemClock
 from consent.model import Attributes
 from hub.cli.edge import home_option
-from hub.cli.output import EXIT_PARTIAL, json_option, print_answer, table
+from hub.cli.output import EXIT_PARTIAL, clip, json_option, print_answer, table
 
 STATUSES = {
     "exclu_role": "excluded by the role",
@@ -102,7 +102,12 @@ def statements(dossier: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
 def lines(got: Assembled) -> list[str]:
     """Return a dossier as lines of text: values with source and date, then gaps, then what was held back and why."""
     rows = [
-        (path, clip(show_value(said)), str(said["source"]), str(said.get("date_effet") or said["date_collecte"])[:10])
+        (
+            path,
+            clip(show_value(said), 60),
+            str(said["source"]),
+            str(said.get("date_effet") or said["date_collecte"])[:10],
+        )
         for path, said in statements(got.dossier)
     ]
     out = table(("field", "value", "source", "as of"), rows) if rows else ["No field is communicated."]
@@ -119,11 +124,6 @@ def show_value(said: Mapping[str, Any]) -> str:
     if "absence" in said:
         return f"[{said['absence']}]"
     return _plain(said["valeur"])
-
-
-def clip(text: str, most: int = 60) -> str:
-    """Return ``text`` fit for a column; ``--json`` has all of it."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _plain(value: Any) -> str:

@@ -15,8 +15,8 @@ from connectors.kit.runtime.clock import SystemClock
 from hub.cli.demo.deployment import HUB, Deployment, Outcome, run_command
 from hub.cli.demo.report import Report
 from hub.cli.demo.scan import Needles
-from hub.cli.output import EXIT_PARTIAL, table
-from hub.cli.pull import clip, show_value, statements
+from hub.cli.output import EXIT_PARTIAL, clip, table
+from hub.cli.pull import show_value, statements
 from schemas import registry
 
 RECIPIENT: Final = "departement"
@@ -259,7 +259,12 @@ class _Story:
 
     def _show(self, got: Outcome, seen: set[str]) -> None:
         rows = [
-            (path, clip(show_value(said)), said["source"], str(said.get("date_effet") or said["date_collecte"])[:10])
+            (
+                path,
+                clip(show_value(said), 60),
+                said["source"],
+                str(said.get("date_effet") or said["date_collecte"])[:10],
+            )
             for path, said in _said(got)
         ]
         self.report.show(table(("champ", "valeur", "source", "au"), rows), most=40)

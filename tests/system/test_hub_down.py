@@ -1,0 +1,27 @@
+"""The hub is down while a partner brings its files in: nothing is lost, all is told, once more completes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connectors.kit.partner import bundled_directory
+from hub.cli.demo.deployment import Deployment, run_command
+
+SAMPLES = bundled_directory() / "departement" / "samples"
+
+
+def test_files_brought_in_while_the_hub_is_down(tmp_path: Path) -> None:
+    deployment = Deployment.create(tmp_path / "été à l’édge", {"departement": "departement"})
+    home = str(deployment.home("departement"))
+    hostile = ("ingest", str(SAMPLES / "hostile.accompagnement.rows.csv"), "--home", home)
+    down = run_command(*hostile)
+    assert (down.code, down.document["registered"]) == (3, 0)
+    assert down.document["subjects"] == {"new": 3}
+    assert len(down.document["quarantine"]) == 9
+    other = run_command("ingest", str(SAMPLES / "demo.accompagnement.csv"), "--home", home, "--no-register")
+    assert (other.code, other.document["quarantine"]) == (0, [])  # nothing of another file
+    with deployment.fleet:
+        deployment.start("hub")
+        again = run_command(*hostile)
+    assert (again.code, again.document["registered"], again.document["known_files"]) == (4, 11, 1)
+    assert again.document["quarantine"] == down.document["quarantine"]
