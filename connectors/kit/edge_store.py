@@ -20,6 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from connectors.kit.edge_archive import Archive, Version
 from connectors.kit.edge_tables import SCHEMA_VERSION, TABLES
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.row_seal import RowSeal
@@ -66,6 +67,7 @@ class EdgeStore:
         self._lock = threading.RLock()
         self._depth = 0
         self._rows = rows
+        self.archive = Archive(self._execute, self._all, rows)
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
@@ -233,6 +235,7 @@ class EdgeStore:
             row = self._one("SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format)
             if row is not None:
                 if (row[2] > moment and not row[3]) or (weak and not row[3]):
+                    self._execute("UPDATE fragment SET file = ? WHERE key = ? AND format = ?", file, key, format)
                     return Change.OLDER
                 if row[0] == tag:
                     self._execute(
@@ -240,6 +243,7 @@ class EdgeStore:
                         *(moment, file, key, format),
                     )
                     return Change.UNCHANGED
+                self.archive.keep(key, format, moment)
             body = self._rows.seal({"statements": dict(statements)}, b"fragment", key, format.encode())
             self._execute(
                 "INSERT OR REPLACE INTO fragment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -256,6 +260,10 @@ class EdgeStore:
         """
         statements = self._statements(self._same_person(self._subject(local_id)))
         return {"v": 1, "statements": statements} if statements else None
+
+    def history_of(self, local_id: str) -> list[Version]:
+        """Return what the records of the person behind ``local_id`` said before, the latest first."""
+        return self.archive.versions(self._same_person(self._subject(local_id)))
 
     # --- files and quarantine -----------------------------------------------------------------------------------
 
@@ -341,6 +349,7 @@ class EdgeStore:
                 self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
+            self.archive.prepare()
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):
                 raise MaillonError(ErrorKind.CONFIGURATION, "this key is not this edge store's")

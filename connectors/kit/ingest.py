@@ -28,6 +28,8 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import Tokeniser, TokenSet, tokens_of
 from schemas import registry
 
+MOST_GONE: Final = 0.1
+"""Share of a format's records a complete file may take away unasked."""
 BATCH: Final = 500
 """Subjects per transaction, and records per registration request."""
 
@@ -46,6 +48,10 @@ class IngestReport:
     """Of every file given, in order: what the store calls it by."""
     warnings: Counter[str] = field(default_factory=Counter)
     """Identity traits left out of the tokens, as ``<trait>:<reason>`` (``nir:cle``): the person is kept without."""
+    removed: int = 0
+    """Records a complete file no longer has, taken away."""
+    removals_held: int = 0
+    """Records a complete file no longer has, too many to take away unasked: nothing was removed."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as plain JSON, codes in alphabetical order."""
@@ -56,6 +62,8 @@ class IngestReport:
             "subjects": {change.value: self.subjects[change] for change in sorted(self.subjects)},
             "quarantined": {reason.value: self.quarantined[reason] for reason in sorted(self.quarantined)},
             "warnings": dict(sorted(self.warnings.items())),
+            "removed": self.removed,
+            "removals_held": self.removals_held,
         }
 
 
@@ -111,8 +119,14 @@ def ingest(
     tokeniser: Tokeniser,
     clock: Clock,
     progress: Progress | None = None,
+    *,
+    confirm_removals: bool = False,
 ) -> IngestReport:
     """Bring ``files`` into ``store``; returns the counts. Talks to no one.
+
+    Records missing from a ``complete`` format's file go. When they are more than :data:`MOST_GONE` of all, or when
+    anything of the file was set aside (they may be in it), none goes without ``confirm_removals``, and the file does
+    not count as known.
 
     ``progress`` is called after each commit with the counts so far. Raises ``MaillonError(STORAGE)`` when a file
     cannot be opened or the store refuses; what was committed before stays.
@@ -127,7 +141,15 @@ def ingest(
             continue
         store.forget_quarantined(digest)  # an earlier mapping, or a run that was cut short, set other things aside
         with _opened(file.path) as stream:
-            ingest_stream(stream, digest, partner, file.format, store, tokeniser, clock, report, progress)
+            latest = ingest_stream(stream, digest, partner, file.format, store, tokeniser, clock, report, progress)
+        if latest is not None and partner.formats[file.format].complete:
+            most = 1.0 if confirm_removals else 0.0 if store.quarantined(digest) else MOST_GONE
+            with store.batch():
+                removed, held = store.archive.settle(file.format, digest, latest, most)
+            report.removed += removed
+            report.removals_held += held
+            if held:
+                continue
         store.remember_file(digest, f"{file.format}/{partner.version}", clock.now())
     return report
 
@@ -142,9 +164,13 @@ def ingest_stream(
     clock: Clock,
     report: IngestReport,
     progress: Progress | None = None,
-) -> None:
-    """Bring one open stream into ``store``, adding to ``report``. ``digest`` names the file in the store."""
+) -> datetime | None:
+    """Bring one open stream into ``store``, adding to ``report``. ``digest`` names the file in the store.
+
+    Returns the latest moment its records are true as of; ``None`` when there are none.
+    """
     at = clock.now()
+    latest: datetime | None = None
     counted: Counter[str] = Counter()
     found = map_stream(stream, partner.formats[format_name], at, counted)
     while batch := list(islice(found, BATCH)):
@@ -164,6 +190,7 @@ def ingest_stream(
                     store.quarantine(ready, digest, format_name, at)
                     entries[ready.reason] += 1
                     continue
+                latest = own.as_of if latest is None else max(latest, own.as_of)
                 change = store.put_fragment(own.local_id, own.fragment, digest, format=format_name, as_of=own.as_of)
                 # Of an older record, the tokens would no longer be those of what is held.
                 if ready.tokens.tokens and change is not Change.OLDER:
@@ -176,6 +203,7 @@ def ingest_stream(
         report.warnings.update(warnings)
         if progress is not None:
             progress(report)
+    return latest
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ class Format:
     reader: Reader
     schema: RecordSchema
     mapping: FormatMapping
+    complete: bool = False
+    """Whether each file holds everyone: who is missing from the next one is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,8 @@ def _format(
         record_schema = RecordSchema({"$ref": f"#/$defs/{spec['record']}", "$defs": schema["$defs"]})
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise _wrong(path, f"record.schema.json: {spec['record']}", type(error).__name__) from None
-    return Format(name, spec["description"], tuple(spec["media"]), reader, record_schema, mapping)
+    complete = spec.get("complete", False)
+    return Format(name, spec["description"], tuple(spec["media"]), reader, record_schema, mapping, complete)
 
 
 def _check_meta(path: Path, schema: Json) -> None:

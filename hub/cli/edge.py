@@ -201,6 +201,9 @@ def follow_persons(
 @click.option(
     "--source", "format_name", help="The format of FILES; may be left out when their names or the partner tell."
 )
+@click.option(
+    "--confirm-removals", is_flag=True, help="Take away whoever a complete file no longer has, however many they are."
+)
 @click.option("--no-register", is_flag=True, help="Only fill the store; tell the hub later.")
 @matching_option
 @json_option
@@ -208,6 +211,7 @@ def ingest_files(
     files: tuple[Path, ...],
     home: Path,
     format_name: str | None,
+    confirm_removals: bool,
     no_register: bool,
     matching: Path | None,
     as_json: bool,
@@ -231,7 +235,9 @@ def ingest_files(
                 f"\r{report.records:>9} records, {sum(report.quarantined.values())} set aside", nl=False, err=True
             )
 
-        report = kit.ingest(sources, partner, here.store, here.tokeniser, here.clock, progress)
+        report = kit.ingest(
+            *(sources, partner, here.store, here.tokeniser, here.clock, progress), confirm_removals=confirm_removals
+        )
         click.echo(err=True)
         aside = [
             {"position": row.position, "path": row.path, "reason": row.reason.value, "detail": row.detail}
@@ -256,6 +262,8 @@ def ingest_files(
         f"{report.files} file(s), {report.records} records: {done}",
         *([f"{report.known_files} file(s) were already here, and not read again."] if report.known_files else []),
         f"{registered} person(s) told to the hub, by tokens only.",
+        *([f"{report.removed} record(s) gone from a complete file were taken away."] if report.removed else []),
+        *([f"{report.removals_held} record(s) are missing: --confirm-removals"] if report.removals_held else []),
         *(f"trait left out: {warning} ({count})" for warning, count in sorted(report.warnings.items())),
         *(
             f"set aside: {row['position']} {row['path']}: {row['reason']} {row['detail']}"
@@ -266,5 +274,5 @@ def ingest_files(
     if unanswered is not None:
         click.echo("The files are in the store; the same command again tells the hub.", err=True)
         raise unanswered
-    if aside:
+    if aside or report.removals_held:
         raise SystemExit(EXIT_PARTIAL)

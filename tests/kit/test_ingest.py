@@ -65,6 +65,8 @@ def test_counts_and_reasons(departement: PartnerFolder, store: EdgeStore, tmp_pa
         "subjects": {"new": 2},
         "quarantined": {"bad_nir": 1, "column_shift": 1, "schema": 1},
         "warnings": {},
+        "removed": 0,
+        "removals_held": 0,
     }
     assert [entry.position for entry in store.quarantined()] == ["line 3", "line 4", "line 6"]
 

@@ -1,0 +1,186 @@
+"""A changed record keeps its history; a complete file that shrinks asks before anything is taken away."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from connectors.kit.edge_archive import VERSIONS
+from connectors.kit.edge_store import Change, EdgeStore
+from connectors.kit.ingest import IngestReport, ingest
+from connectors.kit.partner import PartnerFolder, bundled_directory
+from connectors.kit.runtime.clock import FakeClock
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from tests.kit.test_ingest import KEY, TOKENISER, row, write
+from tests.kit.world import AT, LEA, said
+
+PHASE = "accompagnement.phase"
+START = "droits.rsa.date_debut_droit"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EdgeStore:
+    return EdgeStore.open(tmp_path / "edge.db", KEY)
+
+
+@pytest.fixture(scope="module")
+def complete() -> PartnerFolder:
+    """The département's file, as if each held everyone."""
+    partner = PartnerFolder.load(bundled_directory() / "departement")
+    formats = {name: replace(each, complete=True) for name, each in partner.formats.items()}
+    return replace(partner, formats=MappingProxyType(formats))
+
+
+def run(partner: PartnerFolder, store: EdgeStore, *paths: Path, **options: Any) -> IngestReport:
+    return ingest([partner.source_file(path) for path in paths], partner, store, TOKENISER, FakeClock(), **options)
+
+
+# History --------------------------------------------------------------------------------------------------------
+
+
+def put(store: EdgeStore, valeur: str, at: datetime) -> Change:
+    return store.put_fragment("L", {"statements": {START: said(valeur)}}, b"f" * 32, format="rsa", as_of=at)
+
+
+def test_a_changed_record_keeps_what_it_said_with_its_dates(store: EdgeStore) -> None:
+    store.upsert_subject("L", {}, LEA)
+    days = [AT + timedelta(days=30 * number) for number in range(3)]
+    for number, day in enumerate(days):
+        put(store, f"2024-0{number + 1}-01", day)
+    assert put(store, "2024-03-01", days[2] + timedelta(days=1)) is Change.UNCHANGED
+    assert put(store, "1999-01-01", days[0]) is Change.OLDER
+    found = store.history_of("L")
+    assert [each.statements[START]["valeur"] for each in found] == ["2024-02-01", "2024-01-01"]
+    assert [(each.as_of, each.until) for each in found] == [(days[1], days[2]), (days[0], days[1])]
+    assert store.fragment_of("L")["statements"][START]["valeur"] == "2024-03-01"  # type: ignore[index]
+    assert store.history_of("M") == []
+
+
+def test_an_absence_of_the_moment_is_no_state(store: EdgeStore) -> None:
+    store.upsert_subject("L", {}, LEA)
+    gone = {"absence": "indisponible", "source": "caf", "date_collecte": "2026-01-01T00:00:00Z"}
+    store.put_fragment("L", {"statements": {START: gone}}, b"f" * 32, format="rsa", as_of=AT)
+    put(store, "2024-01-01", AT)
+    assert store.history_of("L") == []
+
+
+def test_history_is_bounded_and_sealed(store: EdgeStore, tmp_path: Path) -> None:
+    store.upsert_subject("L", {}, LEA)
+    for number in range(VERSIONS + 5):
+        put(store, f"20{number + 10}-12-31", AT + timedelta(days=number))
+    found = store.history_of("L")
+    assert [each.statements[START]["valeur"][:4] for each in found] == [str(2025 - n) for n in range(VERSIONS)]
+    store.close()
+    assert b"12-31" not in (tmp_path / "edge.db").read_bytes()
+    with closing(sqlite3.connect(tmp_path / "edge.db")) as db:
+        # A state of the past put in the place of today's does not open.
+        db.execute("UPDATE fragment SET body = (SELECT body FROM history LIMIT 1)")
+        db.commit()
+    with pytest.raises(MaillonError) as caught:
+        EdgeStore.open(tmp_path / "edge.db", KEY).fragment_of("L")
+    assert caught.value.kind is ErrorKind.STORAGE
+
+
+def test_a_store_of_before_gains_the_tables(tmp_path: Path) -> None:
+    EdgeStore.open(tmp_path / "edge.db", KEY).close()
+    with closing(sqlite3.connect(tmp_path / "edge.db")) as db:
+        db.executescript("DROP TABLE history; DROP TABLE cursor")
+    store = EdgeStore.open(tmp_path / "edge.db", KEY)
+    store.upsert_subject("L", {}, LEA)
+    put(store, "2024-01-01", AT)
+    put(store, "2024-02-01", AT + timedelta(days=1))
+    assert len(store.history_of("L")) == 1
+
+
+# Shrinking files ------------------------------------------------------------------------------------------------
+
+
+def rows(numbers: range, **changes: str) -> list[str]:
+    return [row(number, **changes) for number in numbers]
+
+
+def test_who_is_missing_from_a_complete_file_is_gone(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:
+    run(complete, store, write(tmp_path / "january.csv", *rows(range(40))))
+    store.set_ref("D-39", "r" * 22)
+    report = run(complete, store, write(tmp_path / "february.csv", *rows(range(37))))
+    assert (report.removed, report.removals_held) == (3, 0)
+    assert store.fragment_of("D-39") is None
+    assert store.fragment_of("D-36") is not None
+    assert store.history_of("D-39")[0].statements[PHASE]["valeur"]
+    assert "D-39" in {subject.local_id for subject in store.pending()}, "the hub hears of it"
+    assert run(complete, store, tmp_path / "february.csv").known_files == 1
+
+
+def test_a_file_that_shrinks_too_much_asks(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:
+    run(complete, store, write(tmp_path / "january.csv", *rows(range(40))))
+    half = write(tmp_path / "february.csv", *rows(range(20)))
+    for _ in range(2):
+        report = run(complete, store, half)
+        assert (report.removed, report.removals_held, report.known_files) == (0, 20, 0)
+        assert store.fragment_of("D-39") is not None
+    assert run(complete, store, half, confirm_removals=True).removed == 20
+    assert store.fragment_of("D-39") is None
+    assert run(complete, store, half).known_files == 1
+
+
+def test_who_may_be_among_those_set_aside_is_not_taken_away_unasked(
+    complete: PartnerFolder, store: EdgeStore, tmp_path: Path
+) -> None:
+    run(complete, store, write(tmp_path / "january.csv", *rows(range(40))))
+    file = write(tmp_path / "february.csv", *rows(range(39)), "D-39;\n")
+    report = run(complete, store, file)
+    assert (report.removed, report.removals_held) == (0, 1)
+
+
+def test_an_older_file_takes_nobody_away(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:
+    run(complete, store, write(tmp_path / "february.csv", *rows(range(40), maj="2026-01-10")))
+    report = run(
+        complete, store, write(tmp_path / "january.csv", *rows(range(5), maj="2026-01-05")), confirm_removals=True
+    )
+    assert (report.removed, report.removals_held) == (0, 0)
+    assert store.fragment_of("D-39") is not None
+
+
+def test_an_older_row_of_a_newer_file_is_still_there(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:
+    run(complete, store, write(tmp_path / "january.csv", *rows(range(40), maj="2026-01-10")))
+    mixed = [row(0, maj="2025-12-01"), *rows(range(1, 40), maj="2026-01-12")]
+    report = run(complete, store, write(tmp_path / "march.csv", *mixed))
+    assert (report.removed, report.removals_held) == (0, 0)
+
+
+def test_an_empty_file_takes_nobody_away_even_if_told(
+    complete: PartnerFolder, store: EdgeStore, tmp_path: Path
+) -> None:
+    run(complete, store, write(tmp_path / "january.csv", *rows(range(10))))
+    run(complete, store, write(tmp_path / "empty.csv"), confirm_removals=True)
+    assert store.fragment_of("D-1") is not None
+
+
+def test_without_the_manifest_s_word_no_file_is_complete(store: EdgeStore, tmp_path: Path) -> None:
+    partner = PartnerFolder.load(bundled_directory() / "departement")
+    run(partner, store, write(tmp_path / "january.csv", *rows(range(40))))
+    report = run(partner, store, write(tmp_path / "february.csv", *rows(range(2))), confirm_removals=True)
+    assert (report.removed, report.removals_held) == (0, 0)
+    assert store.fragment_of("D-39") is not None
+
+
+# Cursors --------------------------------------------------------------------------------------------------------
+
+
+def test_a_cursor_is_kept_sealed(store: EdgeStore, tmp_path: Path) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    assert store.archive.cursor("feed") is None
+    for cursor in ("page-1", "page-2"):
+        with store.batch():
+            store.archive.set_cursor("feed", cursor, at)
+    assert store.archive.cursor("feed") == "page-2"
+    store.close()
+    assert b"page-2" not in (tmp_path / "edge.db").read_bytes()
+    assert EdgeStore.open(tmp_path / "edge.db", KEY).archive.cursor("feed") == "page-2"
