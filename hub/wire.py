@@ -18,5 +18,4 @@ def check_schema(name: str, value: object) -> None:
 
 def instant(at: datetime) -> str:
     """Return an aware datetime as RFC 3339 UTC with ``Z``, to the microsecond."""
-    # Not strftime: it writes the year 1 as "1".
-    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
