@@ -56,7 +56,7 @@ def expand(own: Document, parts: Iterable[Document]) -> dict[str, Any]:
     base: dict[str, Any] = {}
     for part in parts:
         base = _merged(base, part)
-    whole = _merged(base, {key: value for key, value in own.items() if key != "use"})
+    whole = _merged(base, own)
     formats = own.get("formats")
     if isinstance(formats, Mapping):
         whole["formats"] = {name: _format(whole["formats"], name) for name in formats}
