@@ -33,6 +33,9 @@ from schemas import registry
 
 AT: Final = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 _WORD: Final = re.compile(r"[^\W_]{3,}")
+_PLACE: Final = re.compile(
+    r"(?:(?<=line )|(?<=record )|(?<=personne )|(?<=column )|(?<=sheet )|(?<=/))[0-9]{1,9}(?![^/,])"
+)
 _SHARED_SECTION: Final = "foyer."
 """What a member's fragment may owe to the others: how many they are and what ties them (DESIGN §5)."""
 
@@ -211,16 +214,27 @@ def _hostile_is_set_aside(partner: PartnerFolder) -> Iterator[Finding]:
 
 
 def _entries_quote_nothing(partner: PartnerFolder) -> Iterator[Finding]:
-    """Every word of an entry must be ours: from the folder's own data files, the schemas or the reason codes."""
-    mapping = (partner.path / "mapping.toml").read_bytes()
-    ours = _our_words() | _words(
-        *((partner.path / name).read_text("utf-8") for name in ("manifest.toml", "mapping.toml", "record.schema.json")),
-        shared_parts.content(shared_parts.names(read_toml(mapping, "mapping.toml"))).decode(),
-    )
     for file in partner.samples():
         for item in _mapped(partner, file):
-            if isinstance(item, Quarantined) and _words(item.position, item.path, item.detail) - ours:
+            if isinstance(item, Quarantined) and foreign_words(partner, item):
                 yield Finding("quotes nothing", file.path.name, f"{item.reason.value}: a word that is not ours")
+
+
+def foreign_words(partner: PartnerFolder, entry: Quarantined) -> frozenset[str]:
+    """Return the words of ``entry`` that are not ours: neither of the folder's own data files, nor of the schemas, nor
+    a reason, nor the number of a line, record, person, column or item.
+    """
+    said = (_PLACE.sub("", text) for text in (entry.position, entry.path, entry.detail))
+    return _words(*said) - _vocabulary(partner.path, partner.version)
+
+
+@cache
+def _vocabulary(folder: Path, _version: str) -> frozenset[str]:
+    mapping = (folder / "mapping.toml").read_bytes()
+    return _our_words() | _words(
+        *((folder / name).read_text("utf-8") for name in ("manifest.toml", "mapping.toml", "record.schema.json")),
+        shared_parts.content(shared_parts.names(read_toml(mapping, "mapping.toml"))).decode(),
+    )
 
 
 @cache

@@ -70,8 +70,10 @@ class XmlReader:
                 continue
             if tag in self._lists:
                 found.setdefault(tag, []).append(value)
-            elif tag in found:  # an element that may not repeat, twice: both, for the record's schema to refuse
-                found[tag] = [found[tag], value]
+            elif tag in found:  # an element that may not repeat, repeated: all, for the schema to refuse
+                kept = found[tag]
+                found[tag] = kept if isinstance(kept, list) else [kept]
+                found[tag].append(value)
             else:
                 found[tag] = value
         return found
