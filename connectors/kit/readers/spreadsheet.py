@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from typing import Any, BinaryIO
 
 from connectors.kit.port import Quarantined, RawRecord
@@ -21,7 +22,7 @@ _GROUPS = frozenset({"group_by", "lines"})
 
 class SpreadsheetReader(TableReader):
     """Options: those of ``csv`` and those of ``xlsx``; ``group_by`` and ``lines`` (see ``grouping``): the columns that
-    tell whose a line is, and those that each line has of its own. The stream must be able to seek.
+    tell whose a line is, and those that each line has of its own. A workbook's stream must be able to seek.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
@@ -48,6 +49,9 @@ class SpreadsheetReader(TableReader):
         return grouped(found, self._key, self._lines) if self._key else found
 
     def _for(self, stream: BinaryIO) -> CsvReader | XlsxReader:
-        start = stream.read(4)
-        stream.seek(0)
-        return self._xlsx if is_workbook(start) else self._csv
+        if isinstance(stream, BufferedReader):  # a file or a pipe: a table goes through either
+            start = stream.peek(4)[:4]
+        else:
+            start = stream.read(4)
+            stream.seek(0)
+        return self._xlsx if is_workbook(start) and stream.seekable() else self._csv
