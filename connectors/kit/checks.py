@@ -24,11 +24,13 @@ from connectors.kit.ingest import IngestReport, ingest_stream, map_stream
 from connectors.kit.mapping import FormatMapping, SubjectFragment
 from connectors.kit.mapping_file import read_toml
 from connectors.kit.partner import PartnerFolder, SourceFile
+from connectors.kit.policy_folder import PACKAGED_CONFIG, load_policy_folder
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.reasons import Reason as TraitReason
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.tokens import HmacTokeniser
+from consent.policy import Policy
 from schemas import registry
 
 AT: Final = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
@@ -49,9 +51,13 @@ class Finding:
     problem: str
 
 
-def check_partner(partner: PartnerFolder) -> list[Finding]:
-    """Return every breach of the contract by ``partner``, whose folder has already opened; none is the good answer."""
+def check_partner(partner: PartnerFolder, config_dir: Path = PACKAGED_CONFIG) -> list[Finding]:
+    """Return every breach of the contract by ``partner``, whose folder has already opened; none is the good answer.
+
+    ``config_dir`` holds the roles and purposes its manifest may name.
+    """
     checks: tuple[Callable[[PartnerFolder], Iterator[Finding]], ...] = (
+        lambda partner: _names_are_known(partner, load_policy_folder(config_dir)),
         _samples_exist,
         _only_allowed_numbers,
         _samples_map,
@@ -78,6 +84,17 @@ def check_folder(path: Path) -> list[Finding]:
     except MaillonError as error:
         return [Finding("opens", path.name, error.detail)]
     return check_partner(partner)
+
+
+def _names_are_known(partner: PartnerFolder, policy: Policy) -> Iterator[Finding]:
+    """A name that no rule knows would only ever show as a refusal, in front of a person."""
+    for role in sorted(set(partner.roles) - set(policy.roles)):
+        yield Finding("names", f"manifest.toml, roles: {role}", "is not a role of config/roles.toml")
+    for number, row in enumerate(partner.release, 1):
+        for purpose in sorted(row.purposes - {*policy.purposes, "*"}):
+            yield Finding(
+                "names", f"manifest.toml, release {number}: {purpose}", "is not a purpose of config/purposes.toml"
+            )
 
 
 def _samples_exist(partner: PartnerFolder) -> Iterator[Finding]:

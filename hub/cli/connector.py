@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -57,6 +58,8 @@ def find_partner(name: str, folders: tuple[Path, ...] = ()) -> PartnerFolder:
     for folder in (Path(name), *(directory / name for directory in (*folders, bundled_directory()))):
         if (folder / "manifest.toml").is_file():
             return PartnerFolder.load(folder.resolve())
+    if os.sep in name or name == ".":  # a path was meant: say what is missing there
+        return PartnerFolder.load(Path(name).resolve())
     raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "no folder of that name; see: maillon connector list")
 
 

@@ -103,6 +103,11 @@ def test_a_wrong_name_is_refused_in_one_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_path_without_a_manifest_says_so(tmp_path: Path) -> None:
+    done = run("connector", "check", str(tmp_path))
+    assert (done.returncode, "manifest.toml" in done.stderr) == (1, True)
+
+
 def test_errors_are_json_when_json_was_asked_for() -> None:
     done = run("connector", "check", "nobody", "--json")
     assert json.loads(done.stderr)["error"] == "unknown-partner"

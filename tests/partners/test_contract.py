@@ -216,6 +216,8 @@ def test_the_same_slug_twice_is_refused(folder: Path, tmp_path: Path) -> None:
         ),
         ("reader.py", "Reason.COLUMN_SHIFT)", "Reason.COLUMN_SHIFT, cells[1])", "quotes nothing"),
         ("reader.py", "else:", "elif cells[9]:", "hostile"),
+        ("manifest.toml", '"conseiller_ccas"', '"conseiler_ccas"', "names"),
+        ("manifest.toml", '"accompagnement_global"', '"accompagnement_globale"', "names"),
         ("mapping.toml", "record.numero", "'1'", "one subject"),
         (
             "mapping.toml",
