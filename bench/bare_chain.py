@@ -1,7 +1,7 @@
 """The least a pull could be: one endpoint that writes twice, durably, and in between asks three others at once.
 
-``python -m bench.bare_chain front|back PORT`` serves one of them as the hub and the edges are served; the rest comes
-from the environment.
+``python -m bench.bare_chain front|back PORT HOME`` serves one of them as the hub and the edges are served; the rest
+comes from the environment.
 """
 
 from __future__ import annotations
@@ -87,4 +87,4 @@ def served_back() -> Flask:
 
 
 if __name__ == "__main__":
-    serve(f"bench.bare_chain:served_{sys.argv[1]}", Listen("127.0.0.1", int(sys.argv[2])))
+    serve(f"bench.bare_chain:served_{sys.argv[1]}", Listen("127.0.0.1", int(sys.argv[2])), Path(sys.argv[3]))

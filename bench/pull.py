@@ -68,7 +68,6 @@ def deployment(base: Path) -> Iterator[Deployment]:
 @contextmanager
 def chain(base: Path, sizes: Sizes) -> Iterator[str]:
     """Run the bare chain; yield the URL of its front."""
-    base.mkdir(parents=True, exist_ok=True)
     fleet = Fleet(base)
     with fleet:
         backs = [_serve(fleet, "back", {bare_chain.ANSWER_BYTES: str(sizes.fragment)}, base) for _ in SOURCES]
@@ -85,10 +84,11 @@ def chain(base: Path, sizes: Sizes) -> Iterator[str]:
 
 def _serve(fleet: Fleet, kind: str, environment: dict[str, str], base: Path) -> Running:
     port = free_port()
-    log = base / f"{port}.log"
+    home, log = base / str(port), base / f"{port}.log"
+    home.mkdir(parents=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.bare_chain", kind, str(port)],
+            [sys.executable, "-m", "bench.bare_chain", kind, str(port), str(home)],
             env=os.environ | environment,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -10,7 +10,7 @@ from lxml import etree
 
 from bench import __main__ as command
 from bench import bare_chain, caf_stream, decide, harness, pull, rsa_stream, validate
-from connectors.kit.transport import JOSE
+from connectors.kit.transport import JOSE, Transport
 from consent.decide import decide as decide_fields
 from hub.store.engine import sqlite_module
 from schemas import registry
@@ -94,3 +94,9 @@ def test_figures_are_medians_of_ratios_taken_pair_by_pair() -> None:
 def test_every_bench_is_a_command() -> None:
     assert list(command.BENCHES) == ["decide", "validate", "caf_stream", "pull"]
     assert pull.SOURCES == ("caf", "cpam", "france_travail")
+
+
+def test_the_bare_chain_runs_as_the_hub_and_the_edges_do(tmp_path: Path) -> None:
+    with pull.chain(tmp_path, pull.Sizes(request=10, order=20, fragment=30)) as url:
+        reply = Transport().call("POST", f"{url}/v1/pulls", body=b"q" * 10, content_type=JOSE, accept=JOSE)
+    assert reply.body == b"f" * 30 * len(pull.SOURCES)
