@@ -54,12 +54,14 @@ class EdgeSettings:
     """PEM file of the authority behind the hub's certificate; empty for the public ones."""
     refresh_seconds: int = 60
     """How often the directory is fetched again."""
+    poll_seconds: int = 0
+    """How often the manifest's ``[feed]`` is fetched; 0: never by itself."""
     mode: str = "partner"
     """``partner``: answers from the files it was given. ``client``: asks the partner's API, order by order."""
     api_url: str = ""
-    """Mode ``client``: replaces the address the manifest gives (a test platform, the simulator)."""
+    """Replaces the address the manifest gives of the API or the feed (a test platform, the simulator)."""
     api_token: str = ""
-    """Mode ``client``: 0600 file with the habilitation's bearer token; empty when the API asks for none."""
+    """0600 file with the bearer token of the API or the feed; empty when it asks for none."""
     api_habilitation: str = ""
     """Mode ``client``: number of the administration that holds the habilitation (its SIRET)."""
 
@@ -78,6 +80,7 @@ class EdgeHome:
         self.root = path / "root.pub.jwk"
         self.directory = path / "directory.jws"
         self.klink = path / "klink.jwe"
+        self.poll_lock = path / "poll.lock"
 
     def create(self, partner: PartnerFolder, settings: EdgeSettings) -> DirectoryPartner:
         """Make the keys and ``edge.toml``; return the identity to be entered in the directory.
@@ -193,6 +196,8 @@ class EdgeHome:
             raise MaillonError(ErrorKind.CONFIGURATION, "threads, refresh_seconds: above zero")
         if settings.mode not in (PARTNER, CLIENT):
             raise MaillonError(ErrorKind.CONFIGURATION, f"mode: {PARTNER} or {CLIENT}")
+        if settings.poll_seconds < 0:
+            raise MaillonError(ErrorKind.CONFIGURATION, "poll_seconds: not below zero")
         if settings.api_url:
             check_url(settings.api_url)
         check_listen(self.listen(settings))

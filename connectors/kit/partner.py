@@ -18,7 +18,7 @@ import jsonschema
 import jsonschema_rs
 
 from connectors.kit import shared_parts
-from connectors.kit.live.spec import ApiSpec, load_api
+from connectors.kit.live.spec import ApiSpec, FeedSpec, load_api, load_feed
 from connectors.kit.mapping import FormatMapping, LineageRow
 from connectors.kit.mapping_file import check_shape, load_mapping, read_toml
 from connectors.kit.port import Json, Quarantined, RawRecord, Reader, Reason
@@ -110,6 +110,8 @@ class PartnerFolder:
     version: str = field(repr=False)
     api: ApiSpec | None = None
     """How to ask this partner's API about one person; only edges in mode ``client`` do."""
+    feed: FeedSpec | None = None
+    """Where to fetch what is new; only edges told to (``poll_seconds``) do."""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -160,6 +162,9 @@ class PartnerFolder:
             supplies=tuple(known.path for known in registry.fields() if known.path in targets),
             version=digest.hexdigest(),
             api=_located(path, lambda: load_api(manifest["api"], frozenset(formats))) if "api" in manifest else None,
+            feed=_located(path, lambda: load_feed(manifest["feed"], frozenset(formats)))
+            if "feed" in manifest
+            else None,
         )
 
     def api_formats(self) -> tuple[str, ...]:

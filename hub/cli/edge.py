@@ -11,6 +11,7 @@ import click
 from connectors.kit import ingest as kit
 from connectors.kit.edge import Edge
 from connectors.kit.edge_home import CLIENT, HOME_VARIABLE, PARTNER, EdgeHome, EdgeSettings
+from connectors.kit.live.poller import open_poller
 from connectors.kit.live.roster import follow
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.clock import SystemClock
@@ -150,6 +151,38 @@ def run(home: Path) -> None:
     settings = files.settings()
     os.environ[HOME_VARIABLE] = str(home.resolve())
     serve("connectors.kit.edge_app:from_environment", files.listen(settings), home)
+
+
+@edge.command("poll")
+@home_option
+@click.option("--no-register", is_flag=True, help="Only fill the store; tell the hub later.")
+@json_option
+def poll_feed(home: Path, no_register: bool, as_json: bool) -> None:
+    """Fetch what is new in the partner's feed, from where the last poll ended, and tell the hub who is held.
+
+    With poll_seconds in edge.toml a running edge does it by itself; two polls never run at once.
+
+    \b
+    Example:  maillon edge poll --home /srv/maillon/bailleur
+    """
+    here = Edge.open(home, SystemClock())
+    try:
+        report = open_poller(here).poll(register=not no_register)
+    finally:
+        here.close()
+    print_answer(
+        {
+            **report.ingested.as_dict(),
+            "pages": report.pages,
+            "registered": report.registered,
+            "stopped": report.stopped,
+        },
+        as_json,
+        f"{report.pages} page(s), {report.ingested.records} records; {report.registered} person(s) told to the hub.",
+        *([f"stopped before the end: {report.stopped}"] if report.stopped else []),
+    )
+    if report.stopped or report.ingested.quarantined:
+        raise SystemExit(EXIT_PARTIAL)
 
 
 @edge.command("follow")

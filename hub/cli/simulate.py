@@ -57,7 +57,7 @@ def simulate(
         raise MaillonError(ErrorKind.TLS_REQUIRED, "the simulator listens on loopback only")
     partner = find_partner(name, folders)
     faults = Faults.parse(specs, seed)
-    routes, unplayable = lay_out(folder, partner.api)
+    routes, unplayable = lay_out(folder, partner.api, partner.feed)
     for each in unplayable:
         click.echo(f"left out: {each.name}: {each.reason}", err=True)
     if not routes:

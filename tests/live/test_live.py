@@ -99,7 +99,7 @@ def scene(
     clock = clock or SystemClock()
     limits = folder.api.limits
     client = ApiClient(
-        spec=folder.api,
+        limits=limits,
         transport=Transport(connect=limits.connect_seconds, answer=limits.order_seconds),
         gate=Gate(limits, folder.api.maintenance, clock.now()),
         clock=clock,
@@ -109,7 +109,7 @@ def scene(
         habilitation="22290001400016",
         dice=random.Random(1),  # noqa: S311
     )
-    live = LiveHoldings(folder, client, People(), TOKENISER, clock)
+    live = LiveHoldings(folder, folder.api, client, People(), TOKENISER, clock)
     try:
         yield Scene(api, live, client, clock)
     finally:

@@ -15,12 +15,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
-import structlog
 
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.identity import Identity, parse_identity
 from connectors.kit.live.gate import Closed, Gate, retry_after
-from connectors.kit.live.spec import HABILITATION, ApiSpec, Endpoint
+from connectors.kit.live.spec import HABILITATION, Endpoint, Limits
 from connectors.kit.port import Json
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -39,8 +38,6 @@ FIRST_WAIT: Final = 0.2
 """Seconds: the longest wait before the second try; twice as long before each further one."""
 FRANCE: Final = "99100"
 
-_log = structlog.get_logger("edge")
-
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
@@ -50,11 +47,15 @@ class Unanswered:
     why: str
 
 
+Judge = Callable[[RawReply], bool]
+"""Whether an answer below 400 is one of that API."""
+
+
 @dataclass(frozen=True)
 class ApiClient:
     """One partner's API, as this edge may ask it. Safe to share between threads."""
 
-    spec: ApiSpec
+    limits: Limits
     transport: Transport
     gate: Gate
     clock: Clock
@@ -65,42 +66,55 @@ class ApiClient:
     dice: random.Random = field(default_factory=random.SystemRandom)
 
     def ask(self, endpoint: Endpoint, traits: Mapping[str, object], until: datetime) -> bytes | Unanswered:
-        """Ask about the person of ``traits`` and return the exchange, one line of NDJSON, before ``until`` at best.
-
-        An answer of any status is one when it is of an API: JSON, or a refusal that needs no words.
-        """
+        """Ask about the person of ``traits`` and return the exchange, one line of NDJSON, before ``until`` at best."""
         given = parameters(endpoint, traits, self.habilitation, self.clock.now())
         if any(not given.get(name) for name in endpoint.required):
             return Unanswered(PERSONNE_INCONNUE, "traits")
-        url = f"{self.base_url}{endpoint.path}?{urlencode(given, doseq=True)}"
+        said = self.get(endpoint.path, given, until, _is_json)
+        if isinstance(said, Unanswered):
+            return said
+        params = {name.removesuffix("[]"): v for name, v in given.items() if endpoint.params[name] != HABILITATION}
+        at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        payload = said.body.decode("utf-8", "replace")
+        return orjson.dumps({"params": params, "status": said.status, "payload": payload, "collecte_le": at})
+
+    def get(
+        self,
+        path: str,
+        given: Mapping[str, object],
+        until: datetime,
+        is_answer: Judge,
+        *,
+        cursor_header: str = "",
+        max_bytes: int = MAX_ANSWER,
+    ) -> RawReply | Unanswered:
+        """Return an answer of the API, of any status below 500 that is one, trying again while there is time."""
+        url = f"{self.base_url}{path}" + (f"?{urlencode(given, doseq=True)}" if given else "")
         said: RawReply | Unanswered = Unanswered(INDISPONIBLE, "time")
-        for attempt in range(self.spec.limits.tries):
+        for attempt in range(self.limits.tries):
             if attempt:
                 self._pause(self.dice.uniform(0, FIRST_WAIT * 2 ** (attempt - 1)), until)
             left = self._left(until)
-            entered = self.gate.enter(self.clock.now(), left) if left > 0 else None
+            if left <= 0:
+                break
+            entered = self.gate.enter(self.clock.now(), left)
             if isinstance(entered, Closed):
                 # What an earlier try was told says more than a door that closed because of it.
-                return said if isinstance(said, Unanswered) and attempt else Unanswered(entered.outcome, entered.why)
-            if entered is None:
-                break
+                return said if attempt else Unanswered(entered.outcome, entered.why)
             self._pause(entered, until)
-            said = self._once(url, self._left(until))
+            said = self._once(url, self._left(until), is_answer, cursor_header, max_bytes)
             if isinstance(said, RawReply):
                 break
-        if isinstance(said, Unanswered):
-            return said
-        shown = {
-            name.removesuffix("[]"): value for name, value in given.items() if endpoint.params[name] != HABILITATION
-        }
-        at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        payload = said.body.decode("utf-8", "replace")
-        return orjson.dumps({"params": shown, "status": said.status, "payload": payload, "collecte_le": at})
+        return said
 
-    def _once(self, url: str, left: float) -> RawReply | Unanswered:
+    def _once(
+        self, url: str, left: float, is_answer: Judge, cursor_header: str, max_bytes: int
+    ) -> RawReply | Unanswered:
         """Call once; tell the gate how it went. ``Unanswered`` may be tried again."""
         try:
-            said = self.transport.ask(url, bearer=self.token, answer_seconds=left, max_bytes=MAX_ANSWER)
+            said = self.transport.ask(
+                url, bearer=self.token, answer_seconds=left, cursor_header=cursor_header, max_bytes=max_bytes
+            )
         except FarSideError as error:
             self.gate.failed(self.clock.now())
             return Unanswered(INDISPONIBLE, error.kind.value)
@@ -110,12 +124,9 @@ class ApiClient:
             outcome = MAINTENANCE if said.status == 503 else INDISPONIBLE
             self.gate.asked_to_wait(at, 1.0 if wait is None else wait, outcome)
             return Unanswered(outcome, f"HTTP {said.status}")
-        if said.status >= 500:
+        if said.status >= 500 or (said.status < 400 and not is_answer(said)):
             self.gate.failed(at)
-            return Unanswered(INDISPONIBLE, f"HTTP {said.status}")
-        if said.status < 400 and not (said.status == 200 and _is_json(said)):
-            self.gate.failed(at)
-            return Unanswered(INDISPONIBLE, "not an answer")
+            return Unanswered(INDISPONIBLE, f"HTTP {said.status}" if said.status >= 500 else "not an answer")
         self.gate.answered(at)
         return said
 
@@ -161,7 +172,7 @@ def _known(identity: Identity) -> dict[str, Any]:
 
 
 def _is_json(said: RawReply) -> bool:
-    if said.media_type != JSON and not said.media_type.endswith("+json"):
+    if said.status != 200 or (said.media_type != JSON and not said.media_type.endswith("+json")):
         return False
     try:
         orjson.loads(said.body)

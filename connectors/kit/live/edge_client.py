@@ -56,18 +56,22 @@ def open_live(
     asks_for = {trait for endpoint in spec.endpoints.values() for trait in endpoint.params.values()}
     if HABILITATION in asks_for and not settings.api_habilitation:
         raise MaillonError(ErrorKind.CONFIGURATION, "api_habilitation: this API asks for it")
-    token = None
-    if settings.api_token:
-        token = check_token(keys.read_private(files.path / settings.api_token).decode("utf-8", "replace"))
     limits = spec.limits
     client = ApiClient(
-        spec=spec,
+        limits=limits,
         transport=Transport(connect=limits.connect_seconds, answer=limits.order_seconds),
         gate=Gate(limits, spec.maintenance, clock.now()),
         clock=clock,
         sleep=time.sleep,
         base_url=(settings.api_url or spec.base_url).rstrip("/"),
-        token=token,
+        token=read_token(files, settings),
         habilitation=settings.api_habilitation,
     )
-    return LiveHoldings(partner, client, persons, tokeniser, clock)
+    return LiveHoldings(partner, spec, client, persons, tokeniser, clock)
+
+
+def read_token(files: EdgeHome, settings: EdgeSettings) -> str | None:
+    """Return the bearer token of the partner's API; raises ``MaillonError(CONFIGURATION)`` for a file that is wrong."""
+    if not settings.api_token:
+        return None
+    return check_token(keys.read_private(files.path / settings.api_token).decode("utf-8", "replace"))

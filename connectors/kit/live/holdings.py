@@ -21,7 +21,7 @@ from connectors.kit.edge_store import WEAK_ABSENCES
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.ingest import map_stream
 from connectors.kit.live.client import ApiClient, Unanswered, deadline
-from connectors.kit.live.spec import Endpoint
+from connectors.kit.live.spec import ApiSpec, Endpoint
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Json, Quarantined
@@ -62,10 +62,17 @@ class LiveHoldings:
     """See the module. Safe to share between threads."""
 
     def __init__(
-        self, partner: PartnerFolder, client: ApiClient, persons: Persons, tokeniser: Tokeniser, clock: Clock
+        self,
+        partner: PartnerFolder,
+        api: ApiSpec,
+        client: ApiClient,
+        persons: Persons,
+        tokeniser: Tokeniser,
+        clock: Clock,
     ) -> None:
-        """``partner`` gives formats and mapping, ``client`` asks its API."""
+        """``partner`` gives formats and mapping, ``api`` its endpoints, ``client`` asks them."""
         self._partner = partner
+        self._api = api
         self._client = client
         self._persons = persons
         self._tokeniser = tokeniser
@@ -80,11 +87,11 @@ class LiveHoldings:
         Every endpoint that can supply one of them is asked, all at once, and each that does not answer before the
         order's time (or ``latest``, when the order ends) is an absence stated for its own fields.
         """
-        limits = self._client.spec.limits
+        limits = self._api.limits
         until = deadline(self._clock.now(), limits.order_seconds, latest)
         found: dict[str, Json] = {}
         asked: dict[Future[Statements], Endpoint] = {}
-        for endpoint in self._client.spec.endpoints.values():
+        for endpoint in self._api.endpoints.values():
             if not self._targets(endpoint).isdisjoint(wanted):
                 kept = self._recall(local_id, endpoint)
                 if kept is None:
@@ -178,7 +185,7 @@ class LiveHoldings:
     def _keep(self, local_id: str, endpoint: Endpoint, statements: Statements) -> None:
         if all(said.get("absence") in WEAK_ABSENCES for said in statements.values()):
             return
-        until = self._clock.now() + timedelta(seconds=self._client.spec.limits.ttl_seconds)
+        until = self._clock.now() + timedelta(seconds=self._api.limits.ttl_seconds)
         with self._lock:
             self._kept.pop((local_id, endpoint.format), None)
             self._kept[local_id, endpoint.format] = _Kept(statements, until)

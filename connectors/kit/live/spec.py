@@ -63,6 +63,30 @@ class ApiSpec:
     endpoints: Mapping[str, Endpoint]
 
 
+@dataclass(frozen=True, slots=True)
+class FeedSpec:
+    """A partner's feed: pages of one format, each with the cursor of the next."""
+
+    format: str
+    base_url: str
+    path: str
+    cursor_parameter: str
+    cursor_header: str
+    """Response header that holds the next cursor; without it the page was the last for now."""
+    jitter_seconds: int = 60
+    """Each poll starts up to so many seconds late, so that edges do not all come at once."""
+    most_pages: int = 1000
+    """Pages in one poll; the next one goes on from there."""
+
+
+def load_feed(table: Json, formats: frozenset[str]) -> FeedSpec:
+    """Read the ``[feed]`` table of a manifest, its shape already checked; raises as :func:`load_api`."""
+    check_url(table["base_url"])
+    if table["format"] not in formats:
+        raise MaillonError(ErrorKind.CONFIGURATION, "manifest.toml: feed.format: is not a format of this partner")
+    return FeedSpec(**table | {"base_url": table["base_url"].rstrip("/")})
+
+
 def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
     """Read the ``[api]`` table of a manifest, its shape already checked.
 

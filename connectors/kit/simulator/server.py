@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import structlog
 
-from connectors.kit.live.spec import ApiSpec
+from connectors.kit.live.spec import ApiSpec, FeedSpec
 from connectors.kit.simulator.cases import SUFFIXES, Case, Parameters, Unplayable, canonical, choose, load
 from connectors.kit.simulator.faults import JSON, Answer, Faults, problem
 
@@ -35,16 +35,18 @@ Routes = Mapping[str, tuple[Case, ...]]
 _log = structlog.get_logger("simulator")
 
 
-def lay_out(folder: Path, api: ApiSpec | None) -> tuple[Routes, list[Unplayable]]:
+def lay_out(folder: Path, api: ApiSpec | None, feed: FeedSpec | None = None) -> tuple[Routes, list[Unplayable]]:
     """Return path → cases for everything under ``folder``, and what could not be read.
 
-    An endpoint of the manifest's ``[api]`` plays, at its own path, the files whose names hold its format and the
-    subfolders named after its format or listed in its ``cases``. Any other subfolder plays at ``/<its name>``; files
-    beside them that no endpoint claims, at ``/<the folder's name>``.
+    An endpoint of the manifest's ``[api]``, and its ``[feed]``, plays, at its own path, the files whose names hold its
+    format and the subfolders named after it or listed in its ``cases``. Any other subfolder plays at ``/<its name>``;
+    files beside them that no endpoint claims, at ``/<the folder's name>``.
     """
     claims: dict[str, str] = {}
     for endpoint in api.endpoints.values() if api else ():
         claims |= dict.fromkeys((endpoint.format, *endpoint.cases), endpoint.path)
+    if feed is not None:
+        claims[feed.format] = feed.path
     found: dict[str, list[Case]] = {}
     unplayable = []
     for place in sorted(each for each in folder.iterdir() if each.is_dir() or each.suffix in SUFFIXES):
@@ -116,9 +118,9 @@ class Simulator:
         cases = self.routes.get(path)
         if cases is None:
             return Answer(404, problem(404, "Point d’accès inconnu du simulateur"))
-        if not asked and any(case.params for case in cases):
-            return Answer(422, problem(422, "Aucun paramètre d’identité"))
         case = choose(cases, asked)
+        if case is None and not asked:
+            return Answer(422, problem(422, "Aucun paramètre d’identité"))
         if case is None:
             return Answer(404, problem(404, "Aucun cas du simulateur ne correspond"))
         given = {name.lower(): value for name, value in case.headers}

@@ -1,0 +1,174 @@
+"""Fetching a partner's feed now and then: page after page from a kept cursor, never twice at once.
+
+A page is ingested like a file; its cursor is kept after it, in the edge store. Whatever stops the process, the next
+poll fetches at most one page again, and ingesting it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from connectors.kit.edge import Edge
+from connectors.kit.ingest import IngestReport, ingest_stream, register_pending
+from connectors.kit.live.client import ApiClient, Unanswered
+from connectors.kit.live.edge_client import read_token
+from connectors.kit.live.gate import Gate
+from connectors.kit.live.spec import FeedSpec, Limits
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.transport import RawReply, Transport
+
+MAX_PAGE: Final = 64 * 1024 * 1024
+MAX_CURSOR: Final = 500
+PAGE_SECONDS: Final = 60.0
+LIMITS: Final = Limits(order_seconds=PAGE_SECONDS, tries=4)
+"""Nobody waits for a page: more time, and more tries, than an order has."""
+
+_log = structlog.get_logger("edge")
+
+
+@dataclass
+class PollReport:
+    """What one poll did. Counts only."""
+
+    pages: int = 0
+    ingested: IngestReport = field(default_factory=IngestReport)
+    registered: int = 0
+    stopped: str = ""
+    """Why it ended before the last page: a word, empty when it did not."""
+
+
+class Poller:
+    """Polls one edge's feed. One object may be shared between threads; two processes exclude one another too."""
+
+    def __init__(self, edge: Edge, feed: FeedSpec, client: ApiClient) -> None:
+        """``client`` fetches, ``edge`` keeps and registers."""
+        self._edge = edge
+        self._feed = feed
+        self._client = client
+
+    def poll(self, *, register: bool = True) -> PollReport:
+        """Fetch what is new; see the module. Raises ``MaillonError``: ``CONFLICT`` when a poll is under way already,
+        and what the hub's client raises, by when everything fetched is kept.
+        """
+        report = PollReport()
+        with _alone(self._edge.home.poll_lock):
+            while not report.stopped and self._page(report):
+                if report.pages == self._feed.most_pages:
+                    report.stopped = "most_pages"
+            if register:
+                report.registered = register_pending(
+                    self._edge.store, self._edge.hub, declares_sections=self._edge.partner.declares_sections
+                )
+        return report
+
+    def _page(self, report: PollReport) -> bool:
+        """Fetch and keep one page; say whether there is another."""
+        edge, feed = self._edge, self._feed
+        cursor = edge.store.archive.cursor(feed.format)
+        given = {} if cursor is None else {feed.cursor_parameter: cursor}
+        until = edge.clock.now() + timedelta(seconds=PAGE_SECONDS)
+        said = self._client.get(
+            feed.path, given, until, self._is_page, cursor_header=feed.cursor_header, max_bytes=MAX_PAGE
+        )
+        if isinstance(said, Unanswered) or said.status >= 400:
+            report.stopped = said.why if isinstance(said, Unanswered) else f"HTTP {said.status}"
+            return False
+        if said.status == 204:
+            return False
+        ingest_stream(
+            *(io.BytesIO(said.body), hashlib.sha256(said.body).digest(), edge.partner, feed.format),
+            *(edge.store, edge.tokeniser, edge.clock, report.ingested),
+        )
+        report.pages += 1
+        following = said.next_cursor.strip()
+        if not following or following == cursor:
+            return False
+        if len(following) > MAX_CURSOR or not following.isprintable():
+            report.stopped = "cursor"
+            return False
+        with edge.store.batch():
+            edge.store.archive.set_cursor(feed.format, following, edge.clock.now())
+        return True
+
+    def _is_page(self, said: RawReply) -> bool:
+        media = self._edge.partner.formats[self._feed.format].media
+        return said.status == 204 or (said.status == 200 and said.media_type in media)
+
+
+def open_poller(edge: Edge) -> Poller:
+    """Return what polls the feed of ``edge``; ``MaillonError(CONFIGURATION)`` when its partner folder has none."""
+    feed = edge.partner.feed
+    if feed is None:
+        raise MaillonError(ErrorKind.CONFIGURATION, "the partner folder has no [feed]")
+    client = ApiClient(
+        limits=LIMITS,
+        transport=Transport(connect=LIMITS.connect_seconds, answer=PAGE_SECONDS),
+        gate=Gate(LIMITS, (), edge.clock.now()),
+        clock=edge.clock,
+        sleep=time.sleep,
+        base_url=(edge.settings.api_url or feed.base_url).rstrip("/"),
+        token=read_token(edge.home, edge.settings),
+    )
+    return Poller(edge, feed, client)
+
+
+def start_polling(edge: Edge) -> BackgroundScheduler | None:
+    """Poll now and every ``poll_seconds``, with jitter, in a thread; ``shutdown()`` on what is returned stops it.
+
+    Returns ``None`` when the settings ask for no polling. Raises as :func:`open_poller`.
+    """
+    if not edge.settings.poll_seconds:
+        return None
+    poller = open_poller(edge)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    scheduler.add_job(
+        lambda: _poll_quietly(poller),
+        "interval",
+        seconds=edge.settings.poll_seconds,
+        jitter=edge.partner.feed.jitter_seconds if edge.partner.feed else 0,
+        next_run_time=edge.clock.now().astimezone(UTC),
+    )
+    scheduler.start()
+    return scheduler
+
+
+def _poll_quietly(poller: Poller) -> None:
+    try:
+        report = poller.poll()
+    except MaillonError as error:
+        _log.warning("poll:failed", kind=error.kind.value, detail=error.detail)
+    except Exception as error:
+        # The class alone: an exception's text may hold what it was working on.
+        _log.error("poll:failed", error=type(error).__name__)
+    else:
+        told: dict[str, Any] = {"pages": report.pages, "registered": report.registered, "stopped": report.stopped}
+        _log.info("poll", records=report.ingested.records, **told)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold the file lock; the kernel lets go of it when the process ends, however it does."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MaillonError(ErrorKind.CONFLICT, "a poll is under way") from None
+        yield
+    finally:
+        os.close(handle)
