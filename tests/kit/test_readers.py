@@ -247,6 +247,17 @@ def test_xml_records_with_their_header() -> None:
     assert reasons(found) == []
 
 
+def test_a_file_cut_anywhere_is_called_truncated_and_keeps_what_came_whole() -> None:
+    whole = stream("<Foyer><X>1</X></Foyer>", "<Foyer><X>é</X></Foyer>")
+    for length in range(whole.index(b"<R>") + 1, len(whole)):
+        found = read("xml", whole[:length], XML)
+        assert [why for _, why in reasons(found)] == [Reason.TRUNCATED], length
+        assert len(records(found)) == whole[:length].count(b"</Foyer>")
+    assert reasons(read("xml", b"", XML)) == [("after record 0", Reason.MALFORMED)]
+    for tail in (b"x", whole):
+        assert [why for _, why in reasons(read("xml", whole + tail, XML))] == [Reason.MALFORMED]
+
+
 def test_xml_element_twice_where_one_is_due_reaches_the_schema_as_two() -> None:
     assert records(read("xml", stream("<Foyer><X>1</X><X>2</X></Foyer>"), XML))[0]["Foyer"] == {"X": ["1", "2"]}
 

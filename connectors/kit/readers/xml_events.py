@@ -18,6 +18,8 @@ SAFE: Final[dict[str, Any]] = {
     "remove_pis": True,
 }
 """What every parser of a received document is given; libxml2's own limits of depth and amplification stay on."""
+_NO_XML: Final = frozenset({etree.ErrorTypes.ERR_DOCUMENT_EMPTY, etree.ErrorTypes.ERR_INTERNAL_ERROR})
+"""Nothing at all, or something else than XML: not a part of it."""
 
 
 class TooLarge(Exception):  # noqa: N818 (it names what was found; it never leaves the readers)
@@ -35,23 +37,34 @@ def elements(stream: IO[bytes], tags: Sequence[str], limit: int) -> Iterator[Any
     the first element of a document that has one, and ``etree.XMLSyntaxError``.
     """
     bounded, first = _Bounded(stream, limit), True
-    for _, element in etree.iterparse(bounded, events=("end",), tag=list(tags), **SAFE):
-        if first and element.getroottree().docinfo.doctype:
-            raise DtdRefused
-        first = False
-        yield element
-        bounded.mark()
-        element.clear()
-        while element.getprevious() is not None:
-            del element.getparent()[0]
+    try:
+        for _, element in etree.iterparse(bounded, events=("end",), tag=list(tags), **SAFE):
+            if first and element.getroottree().docinfo.doctype:
+                raise DtdRefused
+            first = False
+            yield element
+            bounded.mark()
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
+    except etree.XMLSyntaxError as error:
+        if not bounded.ended or _code(error) in _NO_XML:
+            raise
+        # Cut inside a tag, a name or a text, libxml2 names what it was waiting for: the cause is that nothing came.
+        unfinished = ("truncated", etree.ErrorTypes.ERR_TAG_NOT_FINISHED, error.lineno or 0, 0)
+        raise etree.XMLSyntaxError(*unfinished) from None  # type: ignore[call-arg]
 
 
 def cause(error: etree.XMLSyntaxError) -> Reason:
     """Return the quarantine reason of a document that is not well-formed."""
-    kinds, code = etree.ErrorTypes, getattr(error, "code", None)  # the published stubs leave ``code`` out
+    kinds, code = etree.ErrorTypes, _code(error)
     if code in {kinds.ERR_INVALID_ENCODING, kinds.ERR_UNSUPPORTED_ENCODING, kinds.ERR_INVALID_CHAR}:
         return Reason.ENCODING
-    return Reason.TRUNCATED if code in {kinds.ERR_TAG_NOT_FINISHED, kinds.ERR_DOCUMENT_END} else Reason.MALFORMED
+    return Reason.TRUNCATED if code == kinds.ERR_TAG_NOT_FINISHED else Reason.MALFORMED
+
+
+def _code(error: etree.XMLSyntaxError) -> int | None:
+    return getattr(error, "code", None)  # the published stubs leave it out
 
 
 class _Bounded:
@@ -61,10 +74,12 @@ class _Bounded:
         self._stream = stream
         self._limit = limit
         self._since = 0
+        self.ended = False
 
     def read(self, size: int = -1) -> bytes:
         chunk = self._stream.read(size)
         self._since += len(chunk)
+        self.ended = not chunk
         if self._since > self._limit:
             raise TooLarge
         return chunk

@@ -56,7 +56,8 @@ class XmlReader:
             yield Quarantined(f"record {number + 1}", "", Reason.TOO_LARGE)
             return
         except etree.XMLSyntaxError as error:
-            yield Quarantined(f"line {error.lineno or 0}, after record {number}", "", cause(error))
+            place = f"line {error.lineno}, after" if error.lineno else "after"
+            yield Quarantined(f"{place} record {number}", "", cause(error))
             return
         if self._count and (announced is None or not announced.strip().isdigit() or int(announced) != number):
             yield Quarantined("document", f"/{self._trailer}/{self._count}", Reason.COUNT_MISMATCH)
