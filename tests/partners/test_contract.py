@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import tomllib
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kit.checks import check_folder, check_partner
+from connectors.kit.checks import AT, check_folder, check_partner
+from connectors.kit.ingest import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from schemas import registry
@@ -243,3 +245,13 @@ def test_the_contract_notices_a_foreign_value(tmp_path: Path) -> None:
     change(folder, "mapping.toml", fields, f'{fields}"ressources.ressources_mensuelles" = {{ from = "{first}" }}\n')
     findings = [finding for finding in check_folder(folder) if finding.check == "nothing foreign"]
     assert {finding.problem.partition(": ")[2] for finding in findings} == {"ressources.ressources_mensuelles"}
+
+
+def test_a_true_of_xml_schema_is_a_one(partners: dict[str, PartnerFolder]) -> None:
+    """vrsb0801 has xs:boolean: ``true`` must not lose a dependent child, or the address of who holds the file."""
+    native = partners["caf"].formats["rsa_mensuel"]
+    data = (partners["caf"].path / "samples" / "sample.rsa_mensuel.xml").read_bytes()
+    worded = re.sub(rb"(<TOP\w+>)([01])<", lambda top: top[1] + (b"true" if top[2] == b"1" else b"false") + b"<", data)
+    assert worded != data
+    numbers, words = (list(map_stream(io.BytesIO(each), native, AT)) for each in (data, worded))
+    assert numbers == words
