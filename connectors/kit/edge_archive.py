@@ -110,3 +110,7 @@ class Archive:
         """Remember where the feed ``name`` was left."""
         body = self.rows.seal({"cursor": cursor}, b"cursor", name.encode())
         self.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", name, int(at.timestamp()), body)
+
+    def drop_cursor(self, name: str) -> None:
+        """Forget the feed ``name``."""
+        self.execute("DELETE FROM cursor WHERE name = ?", name)

@@ -297,11 +297,11 @@ class EdgeStore:
         with self.batch():
             self._execute("DELETE FROM quarantine WHERE file = ?", self._rows.key("file", file_digest.hex()))
 
-    def quarantined(self, file_digest: bytes | None = None) -> list[Quarantined]:
-        """Return what was set aside, of one file or of all, in order."""
+    def quarantined(self, file_digest: bytes | None = None, limit: int = -1) -> list[Quarantined]:
+        """Return what was set aside, of one file or of all, in order, at most ``limit`` (-1: all)."""
         rows = self._all(
-            "SELECT position, path, reason, detail FROM quarantine WHERE ?1 IS NULL OR file = ?1 ORDER BY id",
-            None if file_digest is None else self._rows.key("file", file_digest.hex()),
+            "SELECT position, path, reason, detail FROM quarantine WHERE ?1 IS NULL OR file = ?1 ORDER BY id LIMIT ?2",
+            *(None if file_digest is None else self._rows.key("file", file_digest.hex()), limit),
         )
         return [Quarantined(position, path, Reason(reason), detail) for position, path, reason, detail in rows]
 

@@ -2,7 +2,7 @@
 
 Every record ends in exactly one place: a fragment in the store, or an entry of the quarantine. Work is committed in
 batches, and only what is committed is reported; a file counts as known once its last batch is. Whatever stops the
-process, running it again over the same file completes it and changes nothing else.
+process, running it again over the same file goes on from the last commit (``resume``) and changes nothing else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from connectors.kit.identity import Identity, IdentityRefused, differing, parse_
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import Format, PartnerFolder, SourceFile
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
+from connectors.kit.resume import Bookmark
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import Tokeniser, TokenSet, tokens_of
@@ -42,6 +43,11 @@ class IngestReport:
     known_files: int = 0
     """Files already ingested under the same mapping, and not opened again."""
     records: int = 0
+    resumed: int = 0
+    """Records and entries an earlier, interrupted run had committed, and passed over."""
+    bytes_read: int = 0
+    bytes_total: int = 0
+    """Of the files opened so far: how far reading is."""
     subjects: Counter[Change] = field(default_factory=Counter)
     quarantined: Counter[Reason] = field(default_factory=Counter)
     digests: list[bytes] = field(default_factory=list)
@@ -59,6 +65,7 @@ class IngestReport:
             "files": self.files,
             "known_files": self.known_files,
             "records": self.records,
+            "resumed": self.resumed,
             "subjects": {change.value: self.subjects[change] for change in sorted(self.subjects)},
             "quarantined": {reason.value: self.quarantined[reason] for reason in sorted(self.quarantined)},
             "warnings": dict(sorted(self.warnings.items())),
@@ -79,19 +86,22 @@ class Registrar(Protocol):
 
 
 def map_stream(
-    stream: BinaryIO, native: Format, collected_at: datetime, records: Counter[str] | None = None
+    stream: BinaryIO, native: Format, collected_at: datetime, records: Counter[str] | None = None, skip: int = 0
 ) -> Iterator[SubjectFragment | Quarantined]:
     """Yield what a file holds, one person at a time: checked fragments, and an entry for all that is not one.
 
     ``collected_at`` is when the file was fetched, for records that do not say. ``records`` counts them under
-    ``"records"``. Raises nothing for bad content.
+    ``"records"``, and under ``"read"`` with the reader's own entries. The first ``skip`` of those are read and not
+    looked at. Raises nothing for bad content.
     """
-    fragment_schema = registry.validator("fragment")
+    fragment_schema, counted = registry.validator("fragment"), Counter() if records is None else records
     record: RawRecord | Quarantined | None = None
     for record in native.reader.read(stream):
+        counted["read"] += 1
+        if counted["read"] <= skip:
+            continue
         if isinstance(record, RawRecord):
-            if records is not None:
-                records["records"] += 1
+            counted["records"] += 1
             refused = native.schema.check(record)
             if refused is None:
                 for found in native.mapping.apply(record, collected_at):
@@ -136,21 +146,30 @@ def ingest(
         digest = _digest(file.path)
         report.files += 1
         report.digests.append(digest)
-        if store.has_file(digest, f"{file.format}/{partner.version}"):
+        mapping = f"{file.format}/{partner.version}"
+        if store.has_file(digest, mapping):
             report.known_files += 1
             continue
-        store.forget_quarantined(digest)  # an earlier mapping, or a run that was cut short, set other things aside
+        bookmark = Bookmark.of(store, digest, mapping)
+        if bookmark.found()[0] == 0:
+            store.forget_quarantined(digest)  # an earlier mapping set other things aside
+        report.bytes_total += file.path.stat().st_size
         with _opened(file.path) as stream:
-            latest = ingest_stream(stream, digest, partner, file.format, store, tokeniser, clock, report, progress)
+            latest = ingest_stream(
+                *(stream, digest, partner, file.format, store, tokeniser, clock, report, progress), bookmark=bookmark
+            )
         if latest is not None and partner.formats[file.format].complete:
-            most = 1.0 if confirm_removals else 0.0 if store.quarantined(digest) else MOST_GONE
+            most = 1.0 if confirm_removals else 0.0 if store.quarantined(digest, 1) else MOST_GONE
             with store.batch():
                 removed, held = store.archive.settle(file.format, digest, latest, most)
             report.removed += removed
             report.removals_held += held
             if held:
+                bookmark.drop()
                 continue
-        store.remember_file(digest, f"{file.format}/{partner.version}", clock.now())
+        with store.batch():
+            store.remember_file(digest, mapping, clock.now())
+            bookmark.drop()
     return report
 
 
@@ -164,15 +183,19 @@ def ingest_stream(
     clock: Clock,
     report: IngestReport,
     progress: Progress | None = None,
+    *,
+    bookmark: Bookmark | None = None,
 ) -> datetime | None:
     """Bring one open stream into ``store``, adding to ``report``. ``digest`` names the file in the store.
 
-    Returns the latest moment its records are true as of; ``None`` when there are none.
+    With a ``bookmark``, begins where it stands and moves it with every commit. Returns the latest moment the stream's
+    records are true as of; ``None`` when there are none.
     """
-    at = clock.now()
-    latest: datetime | None = None
+    at, before = clock.now(), report.bytes_read
+    skip, latest = bookmark.found() if bookmark is not None else (0, None)
+    report.resumed += skip
     counted: Counter[str] = Counter()
-    found = map_stream(stream, partner.formats[format_name], at, counted)
+    found = map_stream(stream, partner.formats[format_name], at, counted, skip)
     while batch := list(islice(found, BATCH)):
         changes: Counter[Change] = Counter()
         entries: Counter[Reason] = Counter()
@@ -197,6 +220,9 @@ def ingest_stream(
                     store.upsert_subject(own.local_id, ready.traits, ready.tokens, format=format_name)
                 changes[change] += 1
                 warnings.update(ready.identity.warnings)
+            if bookmark is not None:  # the last record may have more persons than this batch took: it is read again
+                bookmark.keep(counted["read"] - 1, latest, at)
+        report.bytes_read = before + (stream.tell() if stream.seekable() else 0)
         report.records += counted.pop("records", 0)
         report.subjects.update(changes)
         report.quarantined.update(entries)

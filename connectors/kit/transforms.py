@@ -25,6 +25,7 @@ Transform = Callable[[Any, Table], Any]
 _FRENCH_DATE = re.compile(r"([0-3][0-9])/([01][0-9])/([0-9]{4})")
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?")
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
+_FIRST_YEAR = 1900
 _LARGEST = Decimal(10) ** 9
 
 
@@ -107,11 +108,14 @@ def instant(value: Any, _: Table) -> str:
     """An aware instant as RFC 3339 UTC with ``Z``, to the second."""
     try:
         at = datetime.fromisoformat(str(value))
-    except ValueError:
+        utc = at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Refused(Reason.BAD_DATE) from None
     if at.tzinfo is None:
         raise Refused(Reason.BAD_DATE, "fuseau")
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if utc.year < _FIRST_YEAR:  # nothing was collected then; and before the year 1000 ``strftime`` leaves zeros out
+        raise Refused(Reason.BAD_DATE)
+    return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def birth_date(value: Any, _: Table) -> str:

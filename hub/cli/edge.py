@@ -19,7 +19,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.serving import serve
 from connectors.kit.trust import fingerprint
 from hub.cli.connector import as_matched, find_partner, matching_option, partners_option
-from hub.cli.output import EXIT_PARTIAL, json_option, print_answer
+from hub.cli.output import EXIT_PARTIAL, json_option, print_answer, progress_bar
 
 home_option = click.option(
     "--home",
@@ -28,6 +28,8 @@ home_option = click.option(
     help="The edge's folder.",
 )
 _MOST_SHOWN = 50
+_MOST_LISTED = 100_000
+"""Entries of one file that ``--json`` names: a file may be all wrong, and long."""
 _existing = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -251,7 +253,8 @@ def ingest_files(
 ) -> None:
     """Bring FILES into the edge's store and tell the hub who is held (tokens only). Again changes nothing.
 
-    What cannot be mapped is set aside with its position, path and reason; the exit code is then 4.
+    What cannot be mapped is set aside with its position, path and reason; the exit code is then 4. Interrupted, the
+    same command goes on from the last commit.
 
     \b
     Example:  maillon ingest --home /srv/maillon/caf --source rsa_mensuel RSABEM.xml
@@ -264,9 +267,8 @@ def ingest_files(
         partner = as_matched(here.partner, home, {source.format for source in sources}, matching)
 
         def progress(report: kit.IngestReport) -> None:
-            click.echo(
-                f"\r{report.records:>9} records, {sum(report.quarantined.values())} set aside", nl=False, err=True
-            )
+            told = f"{report.resumed + report.records:,} records, {report.quarantined.total():,} set aside"
+            progress_bar(report.bytes_read, report.bytes_total, told)
 
         report = kit.ingest(
             *(sources, partner, here.store, here.tokeniser, here.clock, progress), confirm_removals=confirm_removals
@@ -275,7 +277,7 @@ def ingest_files(
         aside = [
             {"position": row.position, "path": row.path, "reason": row.reason.value, "detail": row.detail}
             for digest in report.digests
-            for row in here.store.quarantined(digest)
+            for row in here.store.quarantined(digest, _MOST_LISTED)
         ]
         registered, unanswered = 0, None
         try:
@@ -294,6 +296,7 @@ def ingest_files(
         as_json,
         f"{report.files} file(s), {report.records} records: {done}",
         *([f"{report.known_files} file(s) were already here, and not read again."] if report.known_files else []),
+        *([f"Went on after the {report.resumed:,} records already here."] if report.resumed else []),
         f"{registered} person(s) told to the hub, by tokens only.",
         *([f"{report.removed} record(s) gone from a complete file were taken away."] if report.removed else []),
         *([f"{report.removals_held} record(s) are missing: --confirm-removals"] if report.removals_held else []),

@@ -70,6 +70,12 @@ def clip(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def progress_bar(done: int, total: int, told: str) -> None:
+    """Draw on standard error, in place, how much of ``total`` is done, and ``told`` beside it."""
+    share = min(done / total, 1.0) if total else 1.0
+    click.echo(f"\r[{'█' * int(share * 24):·<24}] {share:4.0%}  {told}", nl=False, err=True)
+
+
 def fail(error: MaillonError, as_json: bool) -> NoReturn:
     """Print ``error`` on standard error and leave with the code its kind asks for."""
     # Commands speak to no one but the hub.

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers import BUILT_IN
 from connectors.kit.readers.grouping import grouped
+from connectors.kit.transforms import Refused, instant
 
 XML: Mapping[str, Any] = {"record": "P", "header": "H", "lists": ["L"]}
 CSV: Mapping[str, Any] = {"columns": ["id", "nom"]}
@@ -177,6 +178,15 @@ def test_a_million_members() -> None:
     assert told(list(BUILT_IN["json"]({"max_bytes": 4 * 1024**2}).read(io.BytesIO(data)))) == [
         ("document", "too_large")
     ]
+
+
+@pytest.mark.parametrize(
+    "written", ["0522-01-12T07:30:00Z", "0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00", "2026-01-12T07:30:00"]
+)
+def test_instants_no_calendar_of_ours_holds_are_refused(written: str) -> None:
+    with pytest.raises(Refused) as caught:
+        instant(written, {})
+    assert caught.value.reason is Reason.BAD_DATE
 
 
 # --- lines brought together -------------------------------------------------------------------------------------------
