@@ -92,7 +92,7 @@ def test_figures_are_medians_of_ratios_taken_pair_by_pair() -> None:
 
 
 def test_every_bench_is_a_command() -> None:
-    assert list(command.BENCHES) == ["decide", "validate", "caf_stream", "pull"]
+    assert {"decide", "validate", "caf_stream", "pull"} <= command.BENCHES.keys()
     assert pull.SOURCES == ("caf", "cpam", "france_travail")
 
 
