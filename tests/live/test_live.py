@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -374,13 +375,15 @@ def test_nothing_of_the_question_or_the_answer_is_logged(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda text: text.replace("[api.endpoints.droit_api]", "[api.endpoints.autre]"), "endpoints.autre"),
+        (lambda text: text.replace("api.endpoints.droit_api", "api.endpoints.autre"), "endpoints.autre"),
         (lambda text: text.replace('= "annee_naissance"', '= "annee"'), "annee is not a trait"),
         (lambda text: text.replace('required = ["nomNaissance", "prenoms[]"]', 'required = ["x"]'), "required"),
         (lambda text: text.replace("[api.limits]", "[api.limits]\norder_seconds = 7"), "order_seconds"),
         (lambda text: text.replace("[api.limits]", "[api.limits]\nconnect_seconds = 4"), "connect_seconds"),
         (lambda text: text.replace("https://api.example.fr", "http://api.example.fr"), "https is required"),
         (lambda text: text.replace('path = "/v3/droit/identite"', 'path = "v3"'), "path"),
+        (lambda text: text.replace("[api.endpoints.droit_api.params]", "[autres]"), "autres"),
+        (lambda text: re.sub(r"(?s)\[api.endpoints.droit_api.params\].*?\n\n", "", text), "params: is needed"),
         (lambda text: text + '[[api.maintenance]]\nstart = "2026-01-02"\nend = "2026-01-01"\n', "maintenance"),
     ],
 )

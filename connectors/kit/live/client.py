@@ -40,6 +40,14 @@ FRANCE: Final = "99100"
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and its answer as one line of NDJSON, fit for the ``exchange`` reader; the answer's ``status``."""
+
+    line: bytes
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unanswered:
     """No answer to use: the absence to state, and why, in a word fit for a log."""
 
@@ -65,8 +73,8 @@ class ApiClient:
     habilitation: str = ""
     dice: random.Random = field(default_factory=random.SystemRandom)
 
-    def ask(self, endpoint: Endpoint, traits: Mapping[str, object], until: datetime) -> bytes | Unanswered:
-        """Ask about the person of ``traits`` and return the exchange, one line of NDJSON, before ``until`` at best."""
+    def ask(self, endpoint: Endpoint, traits: Mapping[str, object], until: datetime) -> Exchange | Unanswered:
+        """Ask about the person of ``traits`` and return the exchange, before ``until`` at best."""
         given = parameters(endpoint, traits, self.habilitation, self.clock.now())
         if any(not given.get(name) for name in endpoint.required):
             return Unanswered(PERSONNE_INCONNUE, "traits")
@@ -76,7 +84,8 @@ class ApiClient:
         params = {name.removesuffix("[]"): v for name, v in given.items() if endpoint.params[name] != HABILITATION}
         at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         payload = said.body.decode("utf-8", "replace")
-        return orjson.dumps({"params": params, "status": said.status, "payload": payload, "collecte_le": at})
+        record = {"params": params, "status": said.status, "payload": payload, "collecte_le": at}
+        return Exchange(orjson.dumps(record), said.status)
 
     def get(
         self,

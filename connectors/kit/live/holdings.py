@@ -20,20 +20,20 @@ import structlog
 from connectors.kit.edge_store import WEAK_ABSENCES
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.ingest import map_stream
-from connectors.kit.live.client import ApiClient, Unanswered, deadline
+from connectors.kit.live.client import ApiClient, Exchange, Unanswered, deadline
 from connectors.kit.live.spec import ApiSpec, Endpoint
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Json, Quarantined
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import MaillonError
-from connectors.kit.runtime.ids import new_nonce
-from connectors.kit.tokens import Tokeniser, TokenSet, match_subject, subject_proofs, tokens_of
+from connectors.kit.tokens import Tokeniser, TokenSet, tokens_of
 from connectors.kit.transport import INDISPONIBLE
 
 MOST_KEPT: Final = 10_000
 """Answers in memory at once; the oldest go first."""
 CALLS_AT_ONCE: Final = 16
+_PRECISIONS: Final = ("inconnue", "annee", "mois", "jour")
 
 Statements = Mapping[str, Json]
 
@@ -140,14 +140,15 @@ class LiveHoldings:
         self._keep(local_id, endpoint, statements)
         return statements
 
-    def _own(self, exchange: bytes, local_id: str, endpoint: Endpoint) -> Statements | None:
+    def _own(self, exchange: Exchange, local_id: str, endpoint: Endpoint) -> Statements | None:
         """Return what an exchange says of the person asked about; ``None`` when it says nothing usable of them."""
         persons = []
         now = self._clock.now()
-        for found in map_stream(io.BytesIO(exchange), self._partner.formats[endpoint.format], now):
+        for found in map_stream(io.BytesIO(exchange.line), self._partner.formats[endpoint.format], now):
             if isinstance(found, Quarantined):
                 _log.warning("live:set-aside", format=endpoint.format, reason=found.reason.value, path=found.path)
-            elif self._is_about(found, local_id, now):
+            elif exchange.status >= 400 or self._is_about(found, local_id, now):
+                # A refusal speaks of nobody but the person asked about.
                 persons.append(found)
         if len(persons) != 1:
             _log.warning("live:not-one-person", format=endpoint.format, matching=len(persons))
@@ -156,15 +157,17 @@ class LiveHoldings:
         return statements
 
     def _is_about(self, found: SubjectFragment, local_id: str, at: datetime) -> bool:
-        """Apply the recipient's own test (``nir``, ``sgd``, ``gdp``) before anything is signed."""
+        """Apply the recipient's own test before anything is signed; of a birth date known in part, that part."""
         known = self._persons.tokens_of(local_id)
-        traits = {name: value for name, value in found.identity_traits.items() if name != "nir"}
         try:
-            stated = tokens_of(parse_identity(traits, at.date()), self._tokeniser)
+            stated = tokens_of(parse_identity(found.identity_traits, at.date()), self._tokeniser)
         except IdentityRefused:
             return False
-        context = new_nonce()
-        return known is not None and match_subject(subject_proofs(stated, context), known, context)
+        if known is None:
+            return False
+        coarser = min((each.flags.get("date_precision") for each in (known, stated)), key=_PRECISIONS.index)
+        kinds = {"jour": ("sgd", "gdp"), "mois": ("sg_ym",), "annee": ("sg_y",)}.get(str(coarser), ())
+        return any(not set(known.of(kind)).isdisjoint(stated.of(kind)) for kind in kinds)
 
     def _targets(self, endpoint: Endpoint) -> frozenset[str]:
         return self._partner.formats[endpoint.format].mapping.targets()

@@ -97,10 +97,12 @@ def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
     for name, row in table["endpoints"].items():
         if name not in formats:
             raise _wrong(f"endpoints.{name}", "is not a format of this partner")
-        params = dict(row["params"])
+        params = dict(row.get("params", table.get("params", {})))
+        if not params:
+            raise _wrong(f"endpoints.{name}.params", "is needed, here or for all endpoints")
         if unknown := sorted(set(params.values()) - SOURCES):
             raise _wrong(f"endpoints.{name}.params", f"{unknown[0]} is not a trait")
-        required = frozenset(row.get("required", []))
+        required = frozenset(row.get("required", table.get("required", [])))
         if unknown := sorted(required - set(params)):
             raise _wrong(f"endpoints.{name}.required", f"{unknown[0]} is not one of its params")
         endpoints[name] = Endpoint(name, row["path"], MappingProxyType(params), required, tuple(row.get("cases", [])))
