@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import caf_stream, decide, pull, validate
+from bench import caf_stream, decide, pull, readers, validate
 from bench.harness import QUICK, Result, Say, Scale
 
 BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
     "decide": decide.run,
     "validate": validate.run,
+    "readers": readers.run,
     "caf_stream": caf_stream.run,
     "pull": pull.run,
 }

@@ -75,7 +75,11 @@ class Value:
             raise Refused(Reason.BAD_VALUE, "expression") from None
         if is_blank(raw):
             return None
-        if any(isinstance(text, str) and is_misread(text) for text in (raw if isinstance(raw, list) else (raw,))):
+        if isinstance(raw, str):  # almost all: without a generator, a third faster
+            misread = is_misread(raw)
+        else:
+            misread = isinstance(raw, list) and any(isinstance(text, str) and is_misread(text) for text in raw)
+        if misread:
             raise Refused(Reason.ENCODING)
         return self.transform(raw, self.table)
 
@@ -248,6 +252,7 @@ class FormatMapping:
         instant = collected.strftime("%Y-%m-%dT%H:%M:%SZ")
         blank: Json = {"source": self.source, "date_collecte": instant}
         statements: Json = {}
+        effects: dict[int, Any] = {}
         stated = scope["_stated"]
         for trait in IDENTITY_FIELDS:
             if (value := stated.get(trait)) is not None:
@@ -259,7 +264,7 @@ class FormatMapping:
                 }
         for rule in subject.fields:
             try:
-                if (statement := _statement(rule, scope)) is not None:
+                if (statement := _statement(rule, scope, effects)) is not None:
                     statements[rule.path] = statement | blank
                     if rule.optional is not None:
                         rule.optional.check(statements[rule.path])
@@ -308,7 +313,8 @@ class _locating:  # noqa: N801 (a context manager, used as one)
             raise _At(self.path, error) from None
 
 
-def _statement(rule: FieldRule, scope: Json) -> Json | None:
+def _statement(rule: FieldRule, scope: Json, effects: dict[int, Any]) -> Json | None:
+    """Return what ``rule`` says in ``scope``; ``effects`` keeps the dates that several of a person's rules share."""
     if rule.when is not None and not _holds(rule.when, scope):
         return None
     for _, condition, absence in rule.absences:
@@ -317,7 +323,9 @@ def _statement(rule: FieldRule, scope: Json) -> Json | None:
     value = rule.value(scope)
     if value is None:
         return None if rule.absent is None else {"absence": rule.absent}
-    effect = rule.date_effet(scope) if rule.date_effet is not None else None
+    effect = None
+    if rule.date_effet is not None and (effect := effects.get(id(rule.date_effet))) is None:
+        effect = effects[id(rule.date_effet)] = rule.date_effet(scope)
     return {"valeur": value, "date_effet": effect, "base_legale": rule.base_legale}
 
 

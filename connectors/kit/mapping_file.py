@@ -81,6 +81,7 @@ class _Compiler:
         self._identities: Mapping[str, Any] = document.get("identities", {})
         self._values: Mapping[str, Any] = document.get("values", {})
         self._absences: Mapping[str, Any] = document.get("absences", {})
+        self._made: dict[str, Value] = {}
         self._source = source
         self._transforms = transforms
         self._paths = frozenset(known.path for known in registry.fields())
@@ -205,6 +206,13 @@ class _Compiler:
         return self._value(f"{where}.{key}", spec[key], default) if key in spec else None
 
     def _value(self, where: str, spec: object, default: str) -> Value:
+        """Compile ``spec`` once: what a mapping says alike in several places is one object, and is read once."""
+        key = json.dumps([spec, default])
+        if key not in self._made:
+            self._made[key] = self._new_value(where, spec, default)
+        return self._made[key]
+
+    def _new_value(self, where: str, spec: object, default: str) -> Value:
         rule: Mapping[str, Any] = spec if isinstance(spec, dict) else {"from": spec}
         if "value" in rule:
             rule = self._named(where, "values", self._values, rule["value"])

@@ -1,0 +1,27 @@
+"""The readers' bench does what it says: every person of every file, the bare parsers over all of the bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import long_files, readers
+from bench.__main__ import BENCHES
+
+
+def test_each_reader_gives_every_person_and_each_bare_parser_reads_it_all() -> None:
+    found = readers.cases(12)
+    assert [case.name for case in found] == ["csv", "xlsx", "xml", "exchange"]
+    for case in found:
+        assert readers.fragments(case.native, case.data) == case.persons >= 10
+        assert case.bare(case.data)
+    csv, xlsx, xml, exchange = found
+    assert csv.bare(csv.data) == csv.persons + 1
+    assert exchange.bare(exchange.data) == exchange.data.count(b"\n")
+    assert all(int(str(case.bare(case.data))) > 10 * case.persons for case in (xlsx, xml))
+    assert BENCHES["readers"] is readers.run
+
+
+def test_a_long_file_killed_in_the_middle_is_finished(tmp_path: Path) -> None:
+    rows = long_files.table(tmp_path / "a.csv", 1e6)
+    told = long_files.measure("departement", "accompagnement", tmp_path / "a.csv", tmp_path, rows)
+    assert f"{rows:,} persons" in told
