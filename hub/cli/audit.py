@@ -80,7 +80,7 @@ def access_log(
         )
         for row in answer["rows"]
     ]
-    print_answer(answer, as_json, *(table(header, rows) if rows else ["Nobody asked for anything."]))
+    print_answer(answer, as_json, *(table(header, rows) if rows else ["Nothing in the log matches."]))
 
 
 def _fields(row: dict[str, Any]) -> str:

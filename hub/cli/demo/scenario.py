@@ -235,7 +235,7 @@ class _Story:
 
     def _pull(self, person: str, purpose: str, role: str) -> Outcome:
         arguments = ("--person", person, "--purpose", purpose, "--role", role)
-        self.report.command("pull", *arguments)
+        self.report.command("pull", "--home", RECIPIENT, *arguments)
         got = run_command("pull", "--home", self._home(), *arguments, "--agent", "a.martin", "--case", "2026-17")
         if not got.document:
             self.report.check(False, f"la demande n'a pas abouti : {got.error}")
@@ -243,7 +243,7 @@ class _Story:
         return got
 
     def _consent(self, verb: str, *arguments: str) -> Outcome:
-        self.report.command("consent", verb, *arguments)
+        self.report.command("consent", verb, "--home", RECIPIENT, *arguments)
         got = run_command("consent", verb, "--home", self._home(), *arguments, *AGENTS)
         self.report.check(got.code == 0, "reçu par le hub" if got.code == 0 else f"refusé : {got.error}")
         return got
