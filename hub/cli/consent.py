@@ -98,6 +98,15 @@ def follows(record: dict[str, Any]) -> Previous:
     return Previous(record_id=record["record_id"], seq=record["seq"], digest=record["last_event"])
 
 
+def scope_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record's fields, sources and recipients as the members of a ``Template``."""
+    return {
+        "fields": tuple(record["fields"]),
+        "sources": tuple(record["sources"]),
+        "recipients": tuple((row["partner"], tuple(row["roles"])) for row in record["recipients"]),
+    }
+
+
 def person_options(command: F) -> F:
     """Add ``--home``, ``--person`` and ``--json``."""
     command = click.option("--person", required=True, help="This partner's own number for the person.")(command)
@@ -287,76 +296,66 @@ def narrow(
             kind=EventKind.NARROWED,
             collection=taken,
             purpose=record["purpose"],
-            fields=index.paths(index.mask(record["fields"]) & ~gone),
-            sources=tuple(record["sources"]),
-            recipients=tuple((row["partner"], tuple(row["roles"])) for row in record["recipients"]),
             end=None if record["valid_to"] is None else datetime.fromisoformat(record["valid_to"]),
             retention=RETENTION,
             withdrawal_method=WITHDRAWAL,
             follows=follows(record),
+            **scope_of(record) | {"fields": index.paths(index.mask(record["fields"]) & ~gone)},
         )
     _print(desk.send(template), as_json)
 
 
-@consent.command("withdraw")
-@person_options
-@click.option("--record", "record_id", required=True, help="See: maillon consent show")
-@evidence_options
-def withdraw(
-    home: Path,
-    person: str,
-    record_id: str,
-    channel: str,
-    evidence: str,
-    agent: str,
-    second_agent: str | None,
-    evidence_file: Path | None,
-    as_json: bool,
-) -> None:
+def _answer_to(kind: EventKind) -> Callable[..., None]:
+    def command(
+        home: Path,
+        person: str,
+        record_id: str,
+        channel: str,
+        evidence: str,
+        agent: str,
+        second_agent: str | None,
+        evidence_file: Path | None,
+        as_json: bool,
+    ) -> None:
+        desk = Desk.open(home, person)
+        record = desk.record(record_id)
+        # A withdrawal takes back all that was said; an objection names what it is against.
+        against: dict[str, Any] = {} if kind is EventKind.REVOKED else scope_of(record)
+        template = Template(
+            kind=kind,
+            collection=collection(desk, channel, evidence, agent, second_agent, evidence_file),
+            purpose=record["purpose"],
+            follows=follows(record),
+            **against,
+        )
+        _print(desk.send(template), as_json)
+
+    return command
+
+
+def _answering(name: str, kind: EventKind, help_text: str) -> None:
+    record = click.option("--record", "record_id", required=True, help="See: maillon consent show")
+    consent.command(name, help=help_text)(record(evidence_options(person_options(_answer_to(kind)))))
+
+
+_answering(
+    "withdraw",
+    EventKind.REVOKED,
     """The person takes back what was said (« Je retire mon accord »). Once acknowledged, nothing more is released.
 
     \b
     Example:  maillon consent withdraw --home departement --person D-1 --record ID --evidence E0 --agent a.martin
-    """
-    desk = Desk.open(home, person)
-    record = desk.record(record_id)
-    taken = collection(desk, channel, evidence, agent, second_agent, evidence_file)
-    template = Template(kind=EventKind.REVOKED, collection=taken, purpose=record["purpose"], follows=follows(record))
-    _print(desk.send(template), as_json)
-
-
-@consent.command("object")
-@person_options
-@click.option("--record", "record_id", required=True, help="The information objected to; see: maillon consent show")
-@evidence_options
-def object_to(
-    home: Path,
-    person: str,
-    record_id: str,
-    channel: str,
-    evidence: str,
-    agent: str,
-    second_agent: str | None,
-    evidence_file: Path | None,
-    as_json: bool,
-) -> None:
+    """,
+)
+_answering(
+    "object",
+    EventKind.OBJECTED,
     """The person objects (« Je m'oppose ») to what she was informed of; suspends it where its text allows.
 
     \b
     Example:  maillon consent object --home departement --person D-1 --record ID --evidence E0 --agent a.martin
-    """
-    desk = Desk.open(home, person)
-    record = desk.record(record_id)
-    template = Template(
-        kind=EventKind.OBJECTED,
-        collection=collection(desk, channel, evidence, agent, second_agent, evidence_file),
-        purpose=record["purpose"],
-        fields=tuple(record["fields"]),
-        sources=tuple(record["sources"]),
-        recipients=tuple((row["partner"], tuple(row["roles"])) for row in record["recipients"]),
-        follows=follows(record),
-    )
-    _print(desk.send(template), as_json)
+    """,
+)
 
 
 @consent.command("show")
