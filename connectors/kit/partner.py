@@ -21,13 +21,14 @@ from connectors.kit import shared_parts
 from connectors.kit.live.spec import ApiSpec, FeedSpec, load_api, load_feed
 from connectors.kit.mapping import FormatMapping, LineageRow
 from connectors.kit.mapping_file import check_shape, load_mapping, read_toml
+from connectors.kit.policy_folder import field_index
 from connectors.kit.port import Json, Quarantined, RawRecord, Reader, Reason
 from connectors.kit.readers import BUILT_IN as BUILT_IN_READERS
 from connectors.kit.readers import ReaderFactory
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.transforms import BUILT_IN as BUILT_IN_TRANSFORMS
-from consent.model import FieldIndex, UnknownField
+from consent.model import UnknownField
 from schemas import registry
 
 T = TypeVar("T")
@@ -264,7 +265,7 @@ def _check_meta(path: Path, schema: Json) -> None:
 
 
 def _release(path: Path, row: Json) -> ReleaseRow:
-    index = FieldIndex([known.path for known in registry.fields()], [known.classe for known in registry.fields()])
+    index = field_index()
     try:
         paths = frozenset(each for selector in row["fields"] for each in index.paths(index.select(selector)))
     except UnknownField as error:

@@ -11,8 +11,6 @@ from consent.canonical import digest, jcs
 from consent.model import Decision, FieldIndex, PurposeRule, Reason, Regime, UnknownField
 from tests.consent.world import FIELDS, INDEX, PATHS
 
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "jcs_vectors" / "testdata"
-
 
 @pytest.mark.parametrize(
     ("selector", "paths"),
@@ -74,12 +72,12 @@ def test_a_decision_tells_its_masks_in_order_of_precedence() -> None:
     assert decision._replace(allowed=7, rule=PurposeRule(1, 2, 4, 2, 7)).by_regime(Regime.INFORMATION) == 2
 
 
-@pytest.mark.skipif(not VECTORS.is_dir(), reason="the published RFC 8785 vectors are not beside the project")
-def test_canonical_form_of_the_published_vectors() -> None:
-    found = sorted((VECTORS / "input").glob("*.json"))
+def test_canonical_form_of_the_published_vectors(shared_data: Path) -> None:
+    vectors = shared_data / "jcs_vectors" / "testdata"
+    found = sorted((vectors / "input").glob("*.json"))
     assert len(found) >= 5
     for source in found:
-        expected = (VECTORS / "output" / source.name).read_bytes()
+        expected = (vectors / "output" / source.name).read_bytes()
         assert jcs(json.loads(source.read_bytes())) == expected, source.name
 
 

@@ -12,7 +12,6 @@ from connectors.kit.identity import parse_identity
 from connectors.kit.tokens import HmacTokeniser, tokens_of
 from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, Review, match
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "linkage"
 PERSONS = 6000
 """In the whole of ``fr_nir_train`` the exact rules make one false merge, told in docs/index.md."""
 COLUMNS = {
@@ -61,12 +60,13 @@ class Index:
 
 
 @pytest.mark.parametrize(("folder", "recall"), [("fr_nir_train", 0.80), ("fr_nonir_train", 0.55)])
-def test_no_stranger_is_ever_merged(folder: str, recall: float, capsys: pytest.CaptureFixture[str]) -> None:
-    if not (DATA / folder).is_dir():
-        pytest.skip(f"the linkage files are not there: {DATA / folder}")
-    truth = {row["rec_id"]: row["person"] for row in rows(DATA / folder / "tags.csv")}
+def test_no_stranger_is_ever_merged(
+    folder: str, recall: float, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = shared_data / "linkage" / folder
+    truth = {row["rec_id"]: row["person"] for row in rows(files / "tags.csv")}
     people = set(list(dict.fromkeys(truth.values()))[:PERSONS])
-    both = [row for name in ("a.csv", "b.csv") for row in rows(DATA / folder / name) if truth[row["rec_id"]] in people]
+    both = [row for name in ("a.csv", "b.csv") for row in rows(files / name) if truth[row["rec_id"]] in people]
     both.sort(key=lambda row: row["rec_id"][1:])  # the two sources mixed: which one comes first must not matter
     index, tokeniser, tally = Index(), HmacTokeniser(bytes(32), 1), Counter[str]()
     person_of: dict[str, str] = {}
@@ -78,7 +78,7 @@ def test_no_stranger_is_ever_merged(folder: str, recall: float, capsys: pytest.C
         merged[person].add(truth[name])
     assert [people for people in merged.values() if len(people) > 1] == []
 
-    pairs = [p for p in rows(DATA / folder / "truth.csv") if p["id_a"] in person_of and p["id_b"] in person_of]
+    pairs = [p for p in rows(files / "truth.csv") if p["id_a"] in person_of and p["id_b"] in person_of]
     linked = sum(person_of[pair["id_a"]] == person_of[pair["id_b"]] for pair in pairs)
     with capsys.disabled():
         print(  # noqa: T201 - the figure is what the run is for

@@ -15,7 +15,6 @@ from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
-PUBLISHED = Path(__file__).parents[2].parent / "shared" / "data"
 
 Mapped = list[SubjectFragment | Quarantined]
 
@@ -26,10 +25,8 @@ def partners() -> dict[str, PartnerFolder]:
 
 
 @pytest.fixture(scope="session")
-def published() -> Path:
-    if not PUBLISHED.is_dir():
-        pytest.skip("the published data (../shared/data) is not at hand")
-    return PUBLISHED
+def published(shared_data: Path) -> Path:
+    return shared_data
 
 
 @pytest.fixture(scope="session")
