@@ -1,0 +1,97 @@
+"""How a log changes its signing key without changing its name.
+
+A leaf of class ``key`` introduces the new key under checkpoints the old one signs; from there to the leaf that retires
+the old one, both sign every checkpoint (the overlap); then the new one alone. A key therefore counts for the trees of
+certain sizes only, and whoever trusts the first key can be shown the last.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, Self
+
+import rfc8785
+
+from consent.ledger.exact import LedgerError, utf8
+from consent.ledger.note import KeyType, VerifierKey
+
+_TYPE: Final = "maillon/key-change/v1"
+
+
+class Action(StrEnum):
+    """What becomes of the key."""
+
+    INTRODUCE = "introduce"
+    RETIRE = "retire"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """The payload of a key-change leaf: ``action`` on ``key``, whose name is the log's origin."""
+
+    action: Action
+    key: VerifierKey
+
+    def encode(self) -> bytes:
+        """Return the exact payload bytes (RFC 8785)."""
+        return rfc8785.dumps({"type": _TYPE, "action": self.action.value, "vkey": self.key.vkey})
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Self:
+        """Return the change whose one payload is ``payload``. Raises ``LedgerError("key_change")``."""
+        try:
+            value = json.loads(utf8(payload, "key_change"))
+            change = cls(Action(value["action"]), VerifierKey.parse(value["vkey"]))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise LedgerError("key_change") from None
+        if change.encode() != payload:
+            raise LedgerError("key_change")
+        return change
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpan:
+    """A key and the leaves that brought it in (None: trusted from the start) and retired it (None: not yet)."""
+
+    key: VerifierKey
+    introduced: int | None = None
+    retired: int | None = None
+
+    def signs(self, size: int) -> bool:
+        """Say whether this key has to sign the tree of ``size`` leaves."""
+        return (self.introduced is None or self.introduced < size) and (self.retired is None or size <= self.retired)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHistory:
+    """The keys of the log named ``origin``, and for which of its trees each counts."""
+
+    origin: str
+    spans: tuple[KeySpan, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ``LedgerError("log_key")``: none, another name or kind, one key twice."""
+        keys = [span.key for span in self.spans]
+        if not keys or len({key.public for key in keys}) != len(keys):
+            raise LedgerError("log_key")
+        if any(key.name != self.origin or key.type is not KeyType.ED25519 for key in keys):
+            raise LedgerError("log_key")
+
+    def at(self, size: int) -> frozenset[VerifierKey]:
+        """Return the keys that all have to sign the tree of ``size`` leaves."""
+        return frozenset(span.key for span in self.spans if span.signs(size))
+
+    def after(self, change: KeyChange, index: int) -> Self:
+        """Return the history with ``change``, which leaf ``index`` says.
+
+        Raises ``LedgerError``: ``log_key`` for a key that is not this log's, or known already; ``key_order`` for one
+        retired that does not sign, or that leaves nobody to sign.
+        """
+        if change.action is Action.INTRODUCE:
+            return replace(self, spans=(*self.spans, KeySpan(change.key, introduced=index)))
+        if change.key not in self.at(index) or len(self.at(index)) < 2:
+            raise LedgerError("key_order")
+        spans = (replace(span, retired=index) if span.key == change.key else span for span in self.spans)
+        return replace(self, spans=tuple(spans))

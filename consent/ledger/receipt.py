@@ -1,0 +1,234 @@
+"""What a person keeps of a consent event: everything needed to check, without the hub, that it is in the log.
+
+A JSON object: the record as its collector signed it, the digest of the text shown, the event's leaf (with the salt of
+its commitment), and a ``.tlog-proof`` with the signed checkpoint and its cosignatures. It holds no pseudonym.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+from uuid import UUID
+
+import rfc8785
+
+from consent.ledger.exact import HASH_BYTES, LedgerError, utf8
+from consent.ledger.jws import from_base64url, read_object, to_base64url
+from consent.ledger.leaf import SALT_BYTES, EventClass, Leaf, commitment
+from consent.ledger.merkle import leaf_hash
+
+TYPE: Final = "maillon-receipt"
+MAX_BYTES: Final = 4096
+"""What a receipt should fit in; past it, the record inside is deflated."""
+MAX_RECORD: Final = 1 << 17
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_MEMBERS: Final = {"v", "type", "record", "notice_sha256", "event", "proof"}
+OPENING: Final = frozenset({"event_id", "at", "r32", "ciphertext_digest"})
+"""The members that, with the payload, make a leaf again."""
+_EVENT: Final = OPENING | {"class", "subject"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where an event stands among its subject's: ``seq`` from 0, and the leaf hash of the one before (None at 0)."""
+
+    seq: int
+    previous: bytes | None
+
+    def __post_init__(self) -> None:
+        """Raise ``LedgerError("link")``."""
+        if type(self.seq) is not int or self.seq < 0 or (self.seq == 0) is not (self.previous is None):
+            raise LedgerError("link")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt, read and not verified. ``record`` is the collector's compact JWS, ``notice_sha256`` hex, ``proof`` a
+    ``.tlog-proof``."""
+
+    record: str
+    notice_sha256: str | None
+    leaf: Leaf
+    r32: bytes
+    link: Link | None
+    proof: bytes
+
+    def encode(self) -> bytes:
+        """Return the JSON (RFC 8785), its record readable if that fits :data:`MAX_BYTES`, else deflated."""
+        readable = rfc8785.dumps(self._value(_open_record(self.record)))
+        return readable if len(readable) <= MAX_BYTES else rfc8785.dumps(self._value(_deflated(self.record)))
+
+    def _value(self, record: Any) -> dict[str, Any]:
+        return {
+            "v": 1,
+            "type": TYPE,
+            "record": record,
+            "notice_sha256": self.notice_sha256,
+            "event": {
+                "class": self.leaf.event_class.value,
+                "event_id": str(UUID(bytes=self.leaf.event_id)),
+                "at": instant(self.leaf.at_us),
+                "r32": to_base64url(self.r32),
+                "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
+                "subject": None if self.link is None else _link_value(self.link),
+            },
+            "proof": utf8(self.proof, "receipt_form"),
+        }
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> Self:
+        """Return the receipt of a JSON object. Its leaf is computed: it is what the proof must then prove.
+
+        Raises ``LedgerError``: ``receipt_form``, ``record_form``.
+        """
+        if not isinstance(value, Mapping) or set(value) != _MEMBERS or (value["v"], value["type"]) != (1, TYPE):
+            raise LedgerError("receipt_form")
+        event, notice, proof = value["event"], value["notice_sha256"], value["proof"]
+        if not isinstance(event, Mapping) or set(event) != _EVENT or not isinstance(proof, str):
+            raise LedgerError("receipt_form")
+        if not (notice is None or isinstance(notice, str)) or event["class"] != EventClass.CONSENT.value:
+            raise LedgerError("receipt_form")
+        record, link = _record(value["record"]), _link(event["subject"])
+        shown = {name: event[name] for name in OPENING}
+        leaf = read_leaf(EventClass.CONSENT, shown, consent_payload(record, link))
+        r32 = from_base64url(event["r32"], "receipt_form", SALT_BYTES)
+        try:
+            return cls(record, notice, leaf, r32, link, proof.encode())
+        except UnicodeEncodeError:
+            raise LedgerError("receipt_form") from None
+
+
+def consent_payload(record: str, link: Link | None) -> bytes:
+    """Return the exact payload bytes a consent event commits to: the record's compact JWS, and with a ``link`` the
+    RFC 8785 JSON of both. One is never the other: a JWS does not start with a brace."""
+    if link is None:
+        return record.encode("ascii")
+    return rfc8785.dumps({"record": record, "subject": _link_value(link)})
+
+
+def first_gap(events: Iterable[tuple[Link, bytes]], head: bytes | None = None) -> int | None:
+    """Return the first place where a subject's ``events`` (link and leaf hash, in order) do not follow; None: whole.
+
+    ``head`` is the leaf hash of the last one, as the hub signed it: without it, missing last events do not show.
+    """
+    before: bytes | None = None
+    count = 0
+    for link, hashed in events:
+        if link.seq != count or link.previous != before:
+            return count
+        before, count = hashed, count + 1
+    return count if head is not None and head != before else None
+
+
+def read_leaf(event_class: EventClass, opening: object, payload: bytes) -> Leaf:
+    """Return the leaf of ``payload`` from the members :data:`OPENING` of a JSON object.
+
+    Raises ``LedgerError("receipt_form")``.
+    """
+    if not isinstance(opening, Mapping) or set(opening) != OPENING:
+        raise LedgerError("receipt_form")
+    return Leaf(
+        event_class,
+        _uuid(opening["event_id"]),
+        _microseconds(opening["at"]),
+        commitment(from_base64url(opening["r32"], "receipt_form", SALT_BYTES), payload),
+        from_base64url(opening["ciphertext_digest"], "receipt_form", HASH_BYTES),
+    )
+
+
+def leaf_hash_of(receipt: Receipt) -> bytes:
+    """Return the hash of the leaf the receipt is about (32 bytes)."""
+    return leaf_hash(receipt.leaf.encode())
+
+
+def instant(at_us: int) -> str:
+    """Return microseconds since 1970 as RFC 3339 UTC with six digits. Raises ``LedgerError("instant")``."""
+    try:
+        return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError:
+        raise LedgerError("instant") from None
+
+
+def _microseconds(text: object) -> int:
+    try:
+        if not isinstance(text, str) or _INSTANT.fullmatch(text) is None:
+            raise ValueError
+        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    except ValueError:
+        raise LedgerError("receipt_form") from None
+
+
+def _uuid(text: object) -> bytes:
+    try:
+        if not isinstance(text, str) or str(UUID(text)) != text:
+            raise ValueError
+        return UUID(text).bytes
+    except ValueError:
+        raise LedgerError("receipt_form") from None
+
+
+def _link_value(link: Link) -> dict[str, Any]:
+    return {"seq": link.seq, "previous": None if link.previous is None else to_base64url(link.previous)}
+
+
+def _link(value: object) -> Link | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or set(value) != {"seq", "previous"}:
+        raise LedgerError("receipt_form")
+    previous = value["previous"]
+    return Link(value["seq"], None if previous is None else from_base64url(previous, "receipt_form", HASH_BYTES))
+
+
+def _open_record(record: str) -> Any:
+    """Return a JWS with its payload in the open, or as it is when its payload has another spelling than RFC 8785's."""
+    protected, payload, signature = record.split(".")
+    said = read_object(from_base64url(payload, "record_form"), "record_form")
+    shown = {"protected": protected, "payload": said, "signature": signature}
+    return shown if _record(shown) == record else record
+
+
+def _deflated(record: str) -> dict[str, str]:
+    protected, payload, signature = record.split(".")
+    packed = zlib.compress(from_base64url(payload, "record_form"), 9)
+    return {"protected": protected, "deflated": to_base64url(packed), "signature": signature}
+
+
+def _record(value: object) -> str:
+    """Return the compact JWS of a receipt's ``record``, in any of its three spellings."""
+    if isinstance(value, str):
+        return _ascii(value)
+    if not isinstance(value, Mapping) or not all(isinstance(value.get(end), str) for end in ("protected", "signature")):
+        raise LedgerError("record_form")
+    if set(value) == {"protected", "payload", "signature"}:
+        try:
+            payload = rfc8785.dumps(value["payload"])
+        except (ValueError, RecursionError):
+            raise LedgerError("record_form") from None
+    elif set(value) == {"protected", "deflated", "signature"}:
+        payload = _inflate(from_base64url(value["deflated"], "record_form"))
+    else:
+        raise LedgerError("record_form")
+    return _ascii(f"{value['protected']}.{to_base64url(payload)}.{value['signature']}")
+
+
+def _inflate(packed: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(packed, MAX_RECORD)
+    except zlib.error:
+        raise LedgerError("record_form") from None
+    if not inflater.eof or inflater.unused_data:
+        raise LedgerError("record_form")
+    return data
+
+
+def _ascii(record: str) -> str:
+    if not record.isascii() or record.startswith("{"):
+        raise LedgerError("record_form")
+    return record
