@@ -22,9 +22,9 @@ from typing import Any, Self
 
 from connectors.kit.edge_archive import Archive, Version
 from connectors.kit.edge_tables import SCHEMA_VERSION, TABLES
+from connectors.kit.edge_waiting import Waiting
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.row_seal import RowSeal
-from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
 
@@ -68,6 +68,7 @@ class EdgeStore:
         self._depth = 0
         self._rows = rows
         self.archive = Archive(self._execute, self._all, rows)
+        self.waiting = Waiting(self._execute, self._all, rows)
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
@@ -164,12 +165,12 @@ class EdgeStore:
 
     def record_key(self, local_id: str) -> str:
         """Return the name under which the hub knows this record: stable, and nothing without the edge's key."""
-        return b64url.encode(self._rows.key("record", local_id))
+        return self.waiting.record_key(local_id)
 
     def pending(self, limit: int = 500) -> list[Pending]:
-        """Return up to ``limit`` subjects the hub must still be told about."""
+        """Return up to ``limit`` subjects the hub must still be told about: not those it refused as they are."""
         found = []
-        rows = self._all("SELECT key, body, changes FROM subject WHERE changes > 0 LIMIT ?", limit)
+        rows = self.waiting.to_tell(limit)
         for key, body, changes in rows:
             local_id = self._rows.unseal(body, b"subject", key)["local_id"]
             tokens = self._tokens([key])
@@ -350,6 +351,7 @@ class EdgeStore:
             elif version != SCHEMA_VERSION:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
             self.archive.prepare()
+            self.waiting.prepare()
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):
                 raise MaillonError(ErrorKind.CONFIGURATION, "this key is not this edge store's")

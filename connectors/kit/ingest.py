@@ -1,4 +1,4 @@
-"""A partner's files into its edge store: read, check, map, check again, keep; and tell the hub who is held.
+"""A partner's files into its edge store: read, check, map, check again, keep.
 
 Every record ends in exactly one place: a fragment in the store, or an entry of the quarantine. Work is committed in
 batches, and only what is committed is reported; a file counts as known once its last batch is. Whatever stops the
@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final
 
-from connectors.kit.birthplace import with_birthplace
 from connectors.kit.edge_store import Change, EdgeStore
-from connectors.kit.identity import Identity, IdentityRefused, differing, parse_identity
+from connectors.kit.intake import Intake
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import Format, PartnerFolder, SourceFile
-from connectors.kit.port import Json, Quarantined, RawRecord, Reason
+from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.resume import Bookmark
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.tokens import Tokeniser, TokenSet, tokens_of
+from connectors.kit.tokens import Tokeniser
 from schemas import registry
 
 MOST_GONE: Final = 0.1
 """Share of a format's records a complete file may take away unasked."""
 BATCH: Final = 500
-"""Subjects per transaction, and records per registration request."""
+"""Subjects per transaction."""
 
 
 @dataclass
@@ -54,6 +53,8 @@ class IngestReport:
     """Of every file given, in order: what the store calls it by."""
     warnings: Counter[str] = field(default_factory=Counter)
     """Identity traits left out of the tokens, as ``<trait>:<reason>`` (``nir:cle``): the person is kept without."""
+    joined: int = 0
+    """Answers by number alone, set aside before, whose person is known now."""
     removed: int = 0
     """Records a complete file no longer has, taken away."""
     removals_held: int = 0
@@ -69,20 +70,13 @@ class IngestReport:
             "subjects": {change.value: self.subjects[change] for change in sorted(self.subjects)},
             "quarantined": {reason.value: self.quarantined[reason] for reason in sorted(self.quarantined)},
             "warnings": dict(sorted(self.warnings.items())),
+            "joined": self.joined,
             "removed": self.removed,
             "removals_held": self.removals_held,
         }
 
 
 Progress = Callable[[IngestReport], None]
-
-
-class Registrar(Protocol):
-    """The part of the hub's client that registration needs."""
-
-    def register(self, records: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, str]]:
-        """Register ``{record_key, tokens, flags, sections}``; return ``{record_key, ref}`` in the same order."""
-        ...
 
 
 def map_stream(
@@ -166,7 +160,11 @@ def ingest(
             report.removals_held += held
             if held:
                 bookmark.drop()
+                with store.batch():
+                    store.waiting.ask_removal(file.format, digest, mapping, latest, clock.now())
                 continue
+            with store.batch():
+                store.waiting.drop_removal(file.format)
         with store.batch():
             store.remember_file(digest, mapping, clock.now())
             bookmark.drop()
@@ -196,30 +194,22 @@ def ingest_stream(
     report.resumed += skip
     counted: Counter[str] = Counter()
     found = map_stream(stream, partner.formats[format_name], at, counted, skip)
+    intake = Intake(store, tokeniser, digest, format_name, partner.nir_autorise, at)
     while batch := list(islice(found, BATCH)):
         changes: Counter[Change] = Counter()
         entries: Counter[Reason] = Counter()
         warnings: Counter[str] = Counter()
+        joined = 0
         with store.batch():
             for item in batch:
-                ready = _ready(item, partner.nir_autorise, tokeniser, at)
-                if isinstance(ready, _Ready):
-                    own = ready.item
-                    if not ready.tokens.tokens and store.tokens_of(own.local_id) is None:
-                        ready = Quarantined(own.position, "identite", Reason.IDENTITY, "aucun trait exploitable")
-                if isinstance(ready, _Ready):
-                    ready = _same_person(ready, store.stated(own.local_id, format_name, digest))
-                if isinstance(ready, Quarantined):
-                    store.quarantine(ready, digest, format_name, at)
-                    entries[ready.reason] += 1
+                taken = intake.take(item)
+                if isinstance(taken, Quarantined):
+                    entries[taken.reason] += 1
                     continue
-                latest = own.as_of if latest is None else max(latest, own.as_of)
-                change = store.put_fragment(own.local_id, own.fragment, digest, format=format_name, as_of=own.as_of)
-                # Of an older record, the tokens would no longer be those of what is held.
-                if ready.tokens.tokens and change is not Change.OLDER:
-                    store.upsert_subject(own.local_id, ready.traits, ready.tokens, format=format_name)
-                changes[change] += 1
-                warnings.update(ready.identity.warnings)
+                latest = taken.as_of if latest is None else max(latest, taken.as_of)
+                changes[taken.change] += 1
+                warnings.update(taken.warnings)
+                joined += taken.joined
             if bookmark is not None:  # the last record may have more persons than this batch took: it is read again
                 bookmark.keep(counted["read"] - 1, latest, at)
         report.bytes_read = before + (stream.tell() if stream.seekable() else 0)
@@ -227,77 +217,10 @@ def ingest_stream(
         report.subjects.update(changes)
         report.quarantined.update(entries)
         report.warnings.update(warnings)
+        report.joined += joined
         if progress is not None:
             progress(report)
     return latest
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    item: SubjectFragment
-    traits: Json
-    tokens: TokenSet
-    identity: Identity
-
-
-def _ready(
-    item: SubjectFragment | Quarantined, nir_autorise: bool, tokeniser: Tokeniser, at: datetime
-) -> _Ready | Quarantined:
-    """Return the person ready to be kept. Without any token, one whose number is already known can still be told of."""
-    if isinstance(item, Quarantined):
-        return item
-    traits = dict(item.identity_traits)
-    if not nir_autorise:
-        # Décret 2019-341: no token is ever made of a NIR this partner may not use.
-        traits.pop("nir", None)
-    try:
-        identity = with_birthplace(parse_identity(traits, at.date()))
-        tokens = tokens_of(identity, tokeniser)
-    except IdentityRefused as refusal:
-        return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
-    return _Ready(item, traits, tokens, identity)
-
-
-def _same_person(ready: _Ready, known: tuple[Json, bool] | None) -> _Ready | Quarantined:
-    """Refuse a record that gives a known local id to someone else: they must not answer for one another.
-
-    One trait may be put right from one file to the next; two at once are another person, as is any inside one file.
-    """
-    if known is None or known[0] == ready.traits:
-        return ready
-    traits, same_file = known
-    apart = differing(parse_identity(traits), ready.identity)
-    if len(apart) < (1 if same_file else 2):
-        return ready
-    detail = f"une autre personne sous ce numéro ({', '.join(apart)})"
-    return Quarantined(ready.item.position, "local_id", Reason.IDENTITY, detail)
-
-
-def register_pending(store: EdgeStore, hub: Registrar, *, declares_sections: bool = True, batch: int = BATCH) -> int:
-    """Tell the hub of every subject it does not know in its present state; returns how many.
-
-    Without ``declares_sections`` the hub hears of no section at all, for anyone: that ASE or MDPH holds a file is
-    itself a secret, and leaving out only those would tell the rest (DOMAIN §3). A failure leaves the
-    rest pending and what was answered registered. Raises what ``hub.register`` raises.
-    """
-    done = 0
-    while pending := store.pending(batch):
-        records = [
-            {
-                "record_key": subject.record_key,
-                **subject.tokens.to_wire(),
-                "sections": list(subject.sections) if declares_sections else [],
-            }
-            for subject in pending
-        ]
-        answers = hub.register(records)
-        if [answer.get("record_key") for answer in answers] != [subject.record_key for subject in pending]:
-            raise MaillonError(ErrorKind.MALFORMED, "registrations: not those that were asked")
-        with store.batch():
-            for subject, answer in zip(pending, answers, strict=True):
-                store.set_ref(subject.local_id, answer["ref"], subject.changes)
-        done += len(pending)
-    return done
 
 
 def _digest(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from connectors.kit.edge import Edge
 from connectors.kit.edge_home import CLIENT, HOME_VARIABLE, PARTNER, EdgeHome, EdgeSettings
 from connectors.kit.live.poller import open_poller
 from connectors.kit.live.roster import follow
+from connectors.kit.registration import Told, register_pending
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -176,14 +177,15 @@ def poll_feed(home: Path, no_register: bool, as_json: bool) -> None:
         {
             **report.ingested.as_dict(),
             "pages": report.pages,
-            "registered": report.registered,
+            **vars(report.told),
             "stopped": report.stopped,
         },
         as_json,
-        f"{report.pages} page(s), {report.ingested.records} records; {report.registered} person(s) told to the hub.",
+        f"{report.pages} page(s), {report.ingested.records} records.",
+        *_told(report.told),
         *([f"stopped before the end: {report.stopped}"] if report.stopped else []),
     )
-    if report.stopped or report.ingested.quarantined:
+    if report.stopped or report.ingested.quarantined or report.told.refused:
         raise SystemExit(EXIT_PARTIAL)
 
 
@@ -216,18 +218,27 @@ def follow_persons(
         report = follow(
             sources, partner, here.store, here.tokeniser, here.clock, nir_autorise=here.partner.nir_autorise
         )
-        registered = kit.register_pending(here.store, here.hub, declares_sections=False)
+        told = register_pending(here.store, here.hub, declares_sections=False, live=True)
     finally:
         here.close()
     aside = {reason.value: count for reason, count in sorted(report.aside.items())}
     print_answer(
-        {"known": report.known, "unchanged": report.unchanged, "registered": registered, "set_aside": aside},
+        {"known": report.known, "unchanged": report.unchanged, **vars(told), "set_aside": aside},
         as_json,
-        f"{report.known} person(s) new or changed, {report.unchanged} as before; {registered} told to the hub.",
+        f"{report.known} person(s) new or changed, {report.unchanged} as before.",
+        *_told(told),
         *(f"set aside: {reason} ({count})" for reason, count in aside.items()),
     )
-    if aside:
+    if aside or told.refused:
         raise SystemExit(EXIT_PARTIAL)
+
+
+def _told(told: Told) -> list[str]:
+    return [
+        f"{told.registered} person(s) told to the hub, by tokens only.",
+        *([f"{told.gone} record(s) told as held no more."] if told.gone else []),
+        *([f"{told.refused} record(s) refused by the hub: maillon edge quarantine list"] if told.refused else []),
+    ]
 
 
 @click.command("ingest")
@@ -279,12 +290,10 @@ def ingest_files(
             for digest in report.digests
             for row in here.store.quarantined(digest, _MOST_LISTED)
         ]
-        registered, unanswered = 0, None
+        told, unanswered = Told(), None
         try:
             if not no_register:
-                registered = kit.register_pending(
-                    here.store, here.hub, declares_sections=here.partner.declares_sections
-                )
+                told = register_pending(here.store, here.hub, declares_sections=here.partner.declares_sections)
         except MaillonError as error:
             unanswered = error
     finally:
@@ -292,14 +301,15 @@ def ingest_files(
     counts = report.as_dict()
     done = ", ".join(f"{count} {change.value}" for change, count in sorted(report.subjects.items())) or "nothing new"
     print_answer(
-        {**counts, "registered": registered, "quarantine": aside},
+        {**counts, **vars(told), "quarantine": aside},
         as_json,
         f"{report.files} file(s), {report.records} records: {done}",
         *([f"{report.known_files} file(s) were already here, and not read again."] if report.known_files else []),
         *([f"Went on after the {report.resumed:,} records already here."] if report.resumed else []),
-        f"{registered} person(s) told to the hub, by tokens only.",
+        *([f"{report.joined} answer(s) by number alone joined the person they are about."] if report.joined else []),
+        *_told(told),
         *([f"{report.removed} record(s) gone from a complete file were taken away."] if report.removed else []),
-        *([f"{report.removals_held} record(s) are missing: --confirm-removals"] if report.removals_held else []),
+        *([f"{report.removals_held} record(s) are missing: maillon edge removals"] if report.removals_held else []),
         *(f"trait left out: {warning} ({count})" for warning, count in sorted(report.warnings.items())),
         *(
             f"set aside: {row['position']} {row['path']}: {row['reason']} {row['detail']}"
@@ -310,5 +320,5 @@ def ingest_files(
     if unanswered is not None:
         click.echo("The files are in the store; the same command again tells the hub.", err=True)
         raise unanswered
-    if aside or report.removals_held:
+    if aside or report.removals_held or told.refused:
         raise SystemExit(EXIT_PARTIAL)

@@ -47,6 +47,8 @@ class Registration:
     tokens: tuple[IndexedToken, ...]
     flags: Mapping[str, str | int | bool]
     sections: frozenset[str]
+    held: bool = True
+    """Whether the partner still holds anything under this key; its sections say nothing when it does not."""
 
     @property
     def evidence(self) -> IndexRecord:
@@ -83,6 +85,7 @@ def prepare(keyring: Keyring, partner: DirectoryPartner, records: Iterable[Mappi
                 tokens=tuple(IndexedToken(kind, keyring.index_epoch, lookup, value) for kind, lookup, value in keyed),
                 flags=tokens.flags,
                 sections=frozenset(record["sections"]),
+                held=record.get("held", True),
             )
         )
     if len({registration.stored_key for registration in prepared}) != len(prepared):
@@ -93,29 +96,40 @@ def prepare(keyring: Keyring, partner: DirectoryPartner, records: Iterable[Mappi
 def register(
     uow: UnitOfWork, keyring: Keyring, secrets: SecretStore, slug: str, registrations: Sequence[Registration]
 ) -> list[dict[str, str]]:
-    """Link every record to a person, new or known, and return ``{record_key, ref}`` in the same order.
+    """Link every record to a person, new or known; return ``{record_key, ref}``, or why not, in the same order.
 
-    Registering the same record again changes nothing but what it declares to hold. Raises ``MaillonError(CONFLICT)``
-    when a known record key comes back with nothing in common with what it was: a local number was given to someone
-    else, and that person must not inherit the ref.
+    Registering the same record again changes nothing but what it declares to hold; one that holds nothing any more
+    (``held``) keeps its ref and stands under nobody's holdings. A known record key that comes back with nothing in
+    common with what it was is refused alone, as ``{record_key, refused}``: a local number was given to someone else,
+    and that person must not inherit the ref. Only the partner's own two registrations are compared there, so the
+    refusal says nothing of what others hold.
     """
-    persons: list[PersonId] = []
+    persons: list[PersonId | None] = []
     new: list[PersonId] = []
-    for i, registration in enumerate(registrations):
+    for registration in registrations:
         known = uow.persons.record_of(slug, registration.stored_key)
         if known is None:
             person, record_id = _place(uow, slug, registration, new)
         else:
             record_id, person = known
-            _correct(uow, record_id, person, registration, f"/records/{i}")
-        uow.persons.declare(person, slug, record_id, registration.sections)
+            if registration.held and not _correct(uow, record_id, person, registration):
+                persons.append(None)
+                continue
+        if registration.held:
+            uow.persons.declare(person, slug, record_id, registration.sections)
+        else:
+            uow.persons.undeclare(person, slug, record_id)
         persons.append(person)
     # Secrets first, in their own file: an orphan secret is harmless, a person without one is not.
-    held = secrets.refs(set(persons) - set(new)) | secrets.create_refs(new)
+    linked = {person for person in persons if person is not None}
+    held = secrets.refs(linked - set(new)) | secrets.create_refs(new)
     answers = []
-    for person, registration in zip(persons, registrations, strict=True):
-        ref = keyring.ref(slug, held[person])
-        uow.persons.add_ref(person, slug, keyring.ref_epoch, keyring.ref_lookup(slug, ref))
+    for whose, registration in zip(persons, registrations, strict=True):
+        if whose is None:
+            answers.append({"record_key": registration.record_key, "refused": ErrorKind.CONFLICT.value})
+            continue
+        ref = keyring.ref(slug, held[whose])
+        uow.persons.add_ref(whose, slug, keyring.ref_epoch, keyring.ref_lookup(slug, ref))
         answers.append({"record_key": registration.record_key, "ref": ref})
     return answers
 
@@ -163,24 +177,28 @@ def _settle(uow: UnitOfWork, slug: str, registration: Registration) -> Link | Ne
     return Review((answer.person,), (Agreement(answer.person, doubt, (), registration.flags, other),))
 
 
-def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Registration, pointer: str) -> None:
-    """Take a record's corrected traits into the index, unless that could make two persons one."""
+def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Registration) -> bool:
+    """Take a record's corrected traits into the index, unless that could make two persons one.
+
+    Return ``False``, and change nothing, when nothing is left of who the record was about.
+    """
     before = uow.index.tokens_of(person, record_id)
     if before == frozenset(registration.tokens):
-        return
+        return True
     if before and registration.tokens and before.isdisjoint(registration.tokens):
-        raise MaillonError(ErrorKind.CONFLICT, "this record key was someone else's", pointer=pointer)
+        return False
     candidates = _candidates(uow, registration)
     others = uow.index.records_of(person, but=record_id)
     own = [Candidate(person, tuple(_evidence(record) for record in others))]
     if others and not isinstance(match(registration.evidence, own), Link):
         # The correction no longer agrees with the person's other records: the index keeps what linked them.
-        return
+        return True
     answer = match(registration.evidence, [c for c in candidates if c.person != person])
     uow.index.add(person, record_id, registration.tokens)
     uow.persons.set_flags(record_id, registration.flags)
     if not isinstance(answer, New):
         _ask_a_human(uow, person, record_id, answer)
+    return True
 
 
 def _candidates(uow: UnitOfWork, registration: Registration) -> list[Candidate]:

@@ -124,6 +124,11 @@ class Persons:
                 ],
             )
 
+    def undeclare(self, person_id: PersonId, partner: str, record_id: str) -> None:
+        """Forget that ``partner`` holds anything through this record."""
+        mine = (holding.c.person_id == person_id) & (holding.c.partner == partner) & (holding.c.record_id == record_id)
+        self._connection.execute(holding.delete().where(mine))
+
     def holdings(self, person_id: PersonId) -> dict[str, Holding]:
         """Return who holds something of the person. An undeclared record makes the partner's sections unknown."""
         rows = self._connection.execute(_HOLDINGS, {"person_id": person_id})

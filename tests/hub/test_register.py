@@ -75,16 +75,50 @@ def test_doubt_makes_a_provisional_person_and_asks_a_human(world: World) -> None
     assert sorted(row.provisional for row in _all(world, "person")) == [False, True]  # type: ignore[attr-defined]
 
 
-def test_a_record_key_given_to_someone_else_does_not_inherit_the_ref(world: World) -> None:
-    before = world.register("caf", 1, key=5)
-    answer = world.post(
-        "caf",
-        "/v1/registrations",
-        {"records": [{"record_key": record_key(5), "sections": [], **tokens(2).to_wire()}]},
-    )
-    assert problem(answer, ErrorKind.CONFLICT)["pointer"] == "/records/0"
-    assert world.register("caf", 1, key=5) == before
-    assert _persons(world) == 1
+def test_a_record_key_given_to_someone_else_is_refused_alone(world: World) -> None:
+    before = world.register("caf", 1, key=5, sections=["droits"])
+    records = [
+        {"record_key": record_key(key), "sections": ["foyer"], **tokens(person).to_wire()}
+        for key, person in ((4, 3), (5, 2), (6, 4))
+    ]
+    made = world.ok("caf", "/v1/registrations", {"records": records})["registrations"]
+    assert [row["record_key"] for row in made] == [record["record_key"] for record in records]
+    assert made[1] == {"record_key": record_key(5), "refused": "conflict"}
+    assert made[0]["ref"] != made[2]["ref"]
+    assert world.register("caf", 1, key=5, sections=["droits"]) == before
+    assert _persons(world) == 3
+    held = {row.record_id: row.section for row in _all(world, "holding")}  # type: ignore[attr-defined]
+    assert sorted(held.values()) == ["droits", "foyer", "foyer"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_refused_record_is_answered_alike_whether_or_not_its_person_is_known(world: World, elsewhere: bool) -> None:
+    if elsewhere:
+        world.register("cpam", 2)
+    world.register("caf", 1, key=5)
+    document = {"records": [{"record_key": record_key(5), "sections": [], **tokens(2).to_wire()}]}
+    answer = world.post("caf", "/v1/registrations", document)
+    assert answer.get_json() == {"registrations": [{"record_key": record_key(5), "refused": "conflict"}]}
+
+
+def test_a_record_that_holds_nothing_any_more_is_no_holding(world: World) -> None:
+    ref = world.register("caf", 1, key=5, sections=["droits"])
+    world.register("caf", 1, key=6, sections=["foyer"])
+    gone = {"record_key": record_key(5), "sections": [], "held": False, **tokens(1).to_wire()}
+    for _ in range(2):
+        assert world.ok("caf", "/v1/registrations", {"records": [gone]})["registrations"][0]["ref"] == ref
+        assert [row.section for row in _all(world, "holding")] == ["foyer"]  # type: ignore[attr-defined]
+    assert world.register("caf", 1, key=5, sections=["droits"]) == ref
+    assert sorted(row.section for row in _all(world, "holding")) == ["droits", "foyer"]  # type: ignore[attr-defined]
+
+
+def test_a_key_given_away_can_still_be_said_to_hold_nothing(world: World) -> None:
+    """Whoever it names now, nothing of them enters the index: only the holding goes."""
+    world.register("caf", 1, key=5, sections=["droits"])
+    before = _all(world, "token")
+    gone = {"record_key": record_key(5), "sections": [], "held": False, **tokens(2).to_wire()}
+    assert "ref" in world.ok("caf", "/v1/registrations", {"records": [gone]})["registrations"][0]
+    assert (_all(world, "holding"), _all(world, "token")) == ([], before)
 
 
 def test_a_correction_that_fits_another_person_never_merges_the_two(world: World) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from connectors.kit.edge_store import Change, EdgeStore
-from connectors.kit.ingest import IngestReport, ingest, ingest_stream, register_pending
+from connectors.kit.ingest import IngestReport, ingest, ingest_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.port import Reason
+from connectors.kit.registration import register_pending
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import HmacTokeniser
@@ -66,6 +67,7 @@ def test_counts_and_reasons(departement: PartnerFolder, store: EdgeStore, tmp_pa
         "subjects": {"new": 2},
         "quarantined": {"bad_nir": 1, "column_shift": 1, "schema": 1},
         "warnings": {},
+        "joined": 0,
         "removed": 0,
         "removals_held": 0,
     }
@@ -163,11 +165,11 @@ def test_registration_in_batches(departement: PartnerFolder, store: EdgeStore, t
     with pytest.raises(MaillonError):
         register_pending(store, hub, batch=5)
     assert len(store.pending()) == 2
-    assert register_pending(store, Hub(), batch=5) == 2
-    assert register_pending(store, Hub()) == 0
+    assert register_pending(store, Hub(), batch=5).registered == 2
+    assert register_pending(store, Hub()).registered == 0
     assert [len(batch) for batch in hub.batches] == [5, 5]
     first = hub.batches[0][0]
-    assert set(first) == {"record_key", "tokens", "flags", "sections"}
+    assert set(first) == {"record_key", "tokens", "flags", "sections", "held"}
     assert first["sections"] == ["accompagnement", "identifiants", "identite"]
     assert "D-" not in str(first)
     assert store.ref_of("D-3") == f"ref-{store.record_key('D-3')}"

@@ -23,11 +23,12 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.kit.edge import Edge
-from connectors.kit.ingest import IngestReport, ingest_stream, register_pending
+from connectors.kit.ingest import IngestReport, ingest_stream
 from connectors.kit.live.client import ApiClient, Unanswered
 from connectors.kit.live.edge_client import read_token
 from connectors.kit.live.gate import Gate
 from connectors.kit.live.spec import FeedSpec, Limits
+from connectors.kit.registration import Told, register_pending
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.transport import RawReply, Transport
 
@@ -46,7 +47,7 @@ class PollReport:
 
     pages: int = 0
     ingested: IngestReport = field(default_factory=IngestReport)
-    registered: int = 0
+    told: Told = field(default_factory=Told)
     stopped: str = ""
     """Why it ended before the last page: a word, empty when it did not."""
 
@@ -70,7 +71,7 @@ class Poller:
                 if report.pages == self._feed.most_pages:
                     report.stopped = "most_pages"
             if register:
-                report.registered = register_pending(
+                report.told = register_pending(
                     self._edge.store, self._edge.hub, declares_sections=self._edge.partner.declares_sections
                 )
         return report
@@ -156,7 +157,7 @@ def _poll_quietly(poller: Poller) -> None:
         # The class alone: an exception's text may hold what it was working on.
         _log.error("poll:failed", error=type(error).__name__)
     else:
-        told: dict[str, Any] = {"pages": report.pages, "registered": report.registered, "stopped": report.stopped}
+        told: dict[str, Any] = {"pages": report.pages, "registered": report.told.registered, "stopped": report.stopped}
         _log.info("poll", records=report.ingested.records, **told)
 
 
