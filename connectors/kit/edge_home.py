@@ -1,7 +1,7 @@
 """The folder an edge lives in: made once by ``maillon edge init``, completed by ``maillon edge join``.
 
-``edge.toml`` settings · ``identity.jwk``, ``seal.jwk``, ``store.key`` 0600 secrets · ``edge.db`` the encrypted store ·
-``root.pub.jwk``, ``directory.jws``, ``klink.jwe`` what the consortium gave.
+``edge.toml`` settings · ``identity.jwk``, ``seal.jwk``, ``store.key``, ``witness.key`` 0600 secrets · ``edge.db`` the
+encrypted store · ``root.pub.jwk``, ``directory.jws``, ``klink.jwe`` what the consortium gave.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -25,6 +26,8 @@ from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.runtime.serving import Listen, check_listen
 from connectors.kit.transport import check_url
 from connectors.kit.trust import Directory, DirectoryPartner, fingerprint, open_klink
+from consent.ledger.checkpoint import KeyType, SignerKey
+from consent.ledger.exact import LedgerError
 
 PARTNER, CLIENT = "partner", "client"
 HOME_VARIABLE: Final = "MAILLON_EDGE_HOME"
@@ -76,6 +79,7 @@ class EdgeHome:
         self.identity = path / "identity.jwk"
         self.seal = path / "seal.jwk"
         self.store_key = path / "store.key"
+        self.witness_key = path / "witness.key"
         self.store = path / "edge.db"
         self.root = path / "root.pub.jwk"
         self.directory = path / "directory.jws"
@@ -98,12 +102,17 @@ class EdgeHome:
         identity, seal = SigningKey.generate(), SealKey.generate()
         keys.save_key(self.identity, identity)
         keys.save_key(self.seal, seal)
+        witness = ""
+        if settings.url:  # whom nobody reaches, nobody can ask to witness
+            made = SignerKey.from_seed(_witness_name(settings), secrets.token_bytes(32), KeyType.COSIGNATURE_V1)
+            keys.write_private(self.witness_key, made.skey.encode())
+            witness = made.verifier.vkey
         values = {field.name: getattr(settings, field.name) for field in fields(EdgeSettings)}
         # A JSON string, number or boolean is a TOML one.
         self.settings_file.write_text(
             "".join(f"{k} = {orjson.dumps(v).decode()}\n" for k, v in values.items()), "utf-8"
         )
-        return self._identity(partner, settings, identity.public_jwk, seal.public_jwk)
+        return self._identity(partner, settings, identity.public_jwk, seal.public_jwk, witness)
 
     def join(self, root: object, root_fingerprint: str, directory: str, klink: str, at: datetime) -> Directory:
         """Check and keep what the consortium gave: the root's public key, the directory, this edge's K_link.
@@ -122,6 +131,9 @@ class EdgeHome:
         mine = verified.partner(slug)
         if mine.identity_key != keys.load_signing_key(self.identity).public_jwk:
             raise MaillonError(ErrorKind.UNTRUSTED_KEY, "the directory has another identity key for this edge")
+        cosigner = self.witness()
+        if mine.witness_key != (cosigner.verifier.vkey if cosigner else ""):
+            raise MaillonError(ErrorKind.UNTRUSTED_KEY, "the directory has another witness key for this edge")
         open_klink(klink.strip(), keys.load_seal_key(self.seal), slug, jwk)
         _replace(self.root, orjson.dumps(jwk))
         _replace(self.klink, klink.strip().encode("ascii"))
@@ -158,6 +170,18 @@ class EdgeHome:
     def config(self, settings: EdgeSettings) -> Path:
         """Return the folder of the policy."""
         return self.path / settings.config_dir if settings.config_dir else PACKAGED_CONFIG
+
+    def witness(self) -> SignerKey | None:
+        """Return the key this edge cosigns with, or ``None``; ``MaillonError(CONFIGURATION)`` for a bad file."""
+        if not self.witness_key.exists():
+            return None
+        try:
+            key = SignerKey.parse(keys.read_private(self.witness_key).decode("utf-8", "replace"))
+        except LedgerError:
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{self.witness_key.name}: not a witness's key") from None
+        if key.type is not KeyType.COSIGNATURE_V1:
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{self.witness_key.name}: not a witness's key")
+        return key
 
     def pinned_root(self) -> PublicJwk:
         """Return the root's public key; ``MaillonError(CONFIGURATION)`` when this edge has not joined."""
@@ -204,7 +228,7 @@ class EdgeHome:
 
     @staticmethod
     def _identity(
-        partner: PartnerFolder, settings: EdgeSettings, identity_key: PublicJwk, seal_key: PublicJwk
+        partner: PartnerFolder, settings: EdgeSettings, identity_key: PublicJwk, seal_key: PublicJwk, witness_key: str
     ) -> DirectoryPartner:
         return DirectoryPartner(
             slug=PartnerSlug(partner.slug),
@@ -219,7 +243,14 @@ class EdgeHome:
             supplies=partner.supplies if settings.mode == PARTNER else partner.suppliable(partner.api_formats()),
             nir_autorise=partner.nir_autorise,
             can_collect=partner.can_collect,
+            witness_key=witness_key,
         )
+
+
+def _witness_name(settings: EdgeSettings) -> str:
+    """Return the schema-less URL a witness is named by (C2SP signed-note); its key file keeps it afterwards."""
+    parts = urlsplit(settings.url)
+    return f"{parts.netloc}{parts.path.rstrip('/')}/witness/{settings.slug}".replace("+", "%2B")
 
 
 def _replace(file: Path, content: bytes) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from connectors.kit import seal
+from connectors.kit import log_keys, seal
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.clock import Clock, from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -65,6 +65,8 @@ class DirectoryPartner:
     supplies: tuple[str, ...] = ()
     nir_autorise: bool = False
     can_collect: bool = False
+    log_key: str = ""
+    witness_key: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -84,6 +86,7 @@ class DirectoryPartner:
                 raise ValueError("members")
             partner = cls(**{**wire, "roles": tuple(wire["roles"]), "supplies": tuple(wire["supplies"])})
             texts = (partner.name, partner.operator, partner.endpoint, *partner.roles, *partner.supplies)
+            texts += (partner.log_key, partner.witness_key)
             if not (is_slug(partner.slug) and all(isinstance(text, str) for text in texts)):
                 raise ValueError("text")
             if partner.kind not in KINDS or partner.status not in ("active", "suspended"):
@@ -92,6 +95,7 @@ class DirectoryPartner:
                 raise ValueError("flag")
             keys.public_jwk(partner.identity_key, "Ed25519")
             keys.public_jwk(partner.seal_key, "X25519")
+            log_keys.check_keys(partner, HUB)
         except (MaillonError, TypeError, ValueError):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "partner form", pointer="/partners") from None
         return partner
@@ -112,7 +116,7 @@ class Directory:
         """Return the directory of ``token``, signed by the root, valid at ``at`` and no older than already seen.
 
         Raises ``MaillonError(UNTRUSTED_DIRECTORY)``; the detail names what failed: the JWS member, ``version``,
-        ``issued_at``, ``valid_until``, ``duplicate slug`` or ``partner form``.
+        ``issued_at``, ``valid_until``, ``duplicate slug``, ``duplicate witness key`` or ``partner form``.
         """
         payload = _directory_payload(token, root_public_jwk)
         version, issued, until, rows = (payload.get(k) for k in ("version", "issued_at", "valid_until", "partners"))
@@ -127,6 +131,10 @@ class Directory:
         partners = {partner.slug: partner for partner in map(DirectoryPartner.from_wire, rows)}
         if len(partners) != len(rows):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate slug", pointer="/partners")
+        try:
+            log_keys.check_distinct(partners.values())
+        except ValueError:
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate witness key", pointer="/partners") from None
         return cls(version, from_epoch(issued), from_epoch(until), token, partners)
 
     @staticmethod

@@ -440,6 +440,10 @@ def test_joining_checks_everything(consortium: Consortium, tmp_path: Path) -> No
     assert join(c, directory=c.directory(2, *(r for r in c.rows if r.slug != "caf"))).kind is ErrorKind.UNKNOWN_PARTNER
     swapped = [replace(r, identity_key=other.identity_key) if r.slug == "caf" else r for r in c.rows]
     assert join(c, directory=c.directory(2, *swapped)).kind is ErrorKind.UNTRUSTED_KEY
+    unwitnessed = [replace(r, witness_key="") if r.slug == "caf" else r for r in c.rows]
+    assert (
+        join(c, directory=c.directory(2, *unwitnessed)).detail == "the directory has another witness key for this edge"
+    )
 
 
 @pytest.mark.parametrize(

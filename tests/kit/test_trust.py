@@ -4,10 +4,12 @@ import stat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connectors.kit import seal
+from connectors.kit.log_keys import log_keys, witness_keys
 from connectors.kit.runtime.clock import FakeClock, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PartnerSlug
@@ -26,6 +28,7 @@ from connectors.kit.trust import (
     subject_digest,
     verify_certified,
 )
+from consent.ledger.checkpoint import KeyType, SignerKey
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 
@@ -154,6 +157,59 @@ def test_a_slug_twice_is_refused(root: Root, identity: SigningKey, sealing: Seal
     with pytest.raises(MaillonError) as caught:
         root.sign_directory([partner("caf", identity, sealing), partner("caf", identity, sealing)], 1, AT)
     assert caught.value.detail == "duplicate slug"
+
+
+LOG = SignerKey.from_seed("hub.example/log", b"l" * 32).verifier.vkey
+WITNESS = SignerKey.from_seed("caf.example/witness", b"w" * 32, KeyType.COSIGNATURE_V1).verifier.vkey
+
+
+def test_a_directory_names_the_log_and_its_witnesses(root: Root, identity: SigningKey, sealing: SealKey) -> None:
+    rows = [
+        partner("hub", identity, sealing, log_key=LOG),
+        partner("caf", identity, sealing, witness_key=WITNESS),
+        partner("cpam", identity, sealing),
+    ]
+    verified = Directory.verify(root.sign_directory(rows, 1, AT), root.public_jwk, AT, 1)
+    assert {key.vkey for key in log_keys(verified.partner("hub"))} == {LOG}
+    assert {slug: key.vkey for slug, key in witness_keys(verified.partners()).items()} == {"caf": WITNESS}
+    assert log_keys(verified.partner("caf")) == frozenset()
+    suspended = [rows[0], replace(rows[1], status="suspended")]
+    verified = Directory.verify(root.sign_directory(suspended, 2, AT), root.public_jwk, AT, 1)
+    assert witness_keys(verified.partners()) == {}, "a suspended partner is no witness"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"log_key": LOG},
+        {"witness_key": LOG},
+        {"witness_key": WITNESS.replace("caf", "cpam")},
+        {"witness_key": WITNESS + " "},
+        {"witness_key": None},
+        {"witness_key": 5},
+        {"slug": "hub", "log_key": WITNESS},
+        {"slug": "hub", "log_key": LOG, "witness_key": WITNESS},
+    ],
+)
+def test_a_key_of_another_kind_or_in_another_place_is_refused(
+    root: Root, identity: SigningKey, sealing: SealKey, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(MaillonError) as caught:
+        root.sign_directory([replace(partner("caf", identity, sealing), **changes)], 1, AT)
+    assert (caught.value.kind, caught.value.detail) == (ErrorKind.UNTRUSTED_DIRECTORY, "partner form")
+
+
+def test_one_witness_cannot_count_for_two(root: Root, identity: SigningKey, sealing: SealKey) -> None:
+    same_name = SignerKey.from_seed("caf.example/witness", b"x" * 32, KeyType.COSIGNATURE_V1).verifier.vkey
+    same_key = SignerKey.from_seed("cpam.example/witness", b"w" * 32, KeyType.COSIGNATURE_V1).verifier.vkey
+    for other in (WITNESS, same_name, same_key):
+        rows = [
+            partner("caf", identity, sealing, witness_key=WITNESS),
+            partner("cpam", identity, sealing, witness_key=other),
+        ]
+        with pytest.raises(MaillonError) as caught:
+            root.sign_directory(rows, 1, AT)
+        assert caught.value.detail == "duplicate witness key"
 
 
 def test_klink_reaches_the_edge_it_was_sealed_to_and_no_other(root: Root, sealing: SealKey) -> None:
