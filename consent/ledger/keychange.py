@@ -7,17 +7,13 @@ certain sizes only, and whoever trusts the first key can be shown the last.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-import rfc8785
-
-from consent.ledger.exact import LedgerError, utf8
+from consent.ledger import envelope
+from consent.ledger.exact import LedgerError
 from consent.ledger.note import KeyType, VerifierKey
-
-_TYPE: Final = "maillon/key-change/v1"
 
 
 class Action(StrEnum):
@@ -25,6 +21,9 @@ class Action(StrEnum):
 
     INTRODUCE = "introduce"
     RETIRE = "retire"
+
+
+_EVENTS: Final = {Action.INTRODUCE: "key:log:introduced", Action.RETIRE: "key:log:retired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +34,17 @@ class KeyChange:
     key: VerifierKey
 
     def encode(self) -> bytes:
-        """Return the exact payload bytes (RFC 8785)."""
-        return rfc8785.dumps({"type": _TYPE, "action": self.action.value, "vkey": self.key.vkey})
+        """Return the exact payload bytes, an envelope about no one."""
+        return envelope.encode({"event": _EVENTS[self.action], "vkey": self.key.vkey}, None)
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
         """Return the change whose one payload is ``payload``. Raises ``LedgerError("key_change")``."""
         try:
-            value = json.loads(utf8(payload, "key_change"))
-            change = cls(Action(value["action"]), VerifierKey.parse(value["vkey"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            body, _ = envelope.decode(payload)
+            action = next(action for action, event in _EVENTS.items() if event == body["event"])
+            change = cls(action, VerifierKey.parse(body["vkey"]))
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
             raise LedgerError("key_change") from None
         if change.encode() != payload:
             raise LedgerError("key_change")

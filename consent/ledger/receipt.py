@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
@@ -16,6 +16,9 @@ from uuid import UUID
 
 import rfc8785
 
+from consent.ledger import envelope
+from consent.ledger.dictionary import DICTIONARY
+from consent.ledger.envelope import Link
 from consent.ledger.exact import HASH_BYTES, LedgerError, utf8
 from consent.ledger.jws import from_base64url, read_object, to_base64url
 from consent.ledger.leaf import SALT_BYTES, EventClass, Leaf, commitment
@@ -31,19 +34,6 @@ _MEMBERS: Final = {"v", "type", "record", "notice_sha256", "event", "proof"}
 OPENING: Final = frozenset({"event_id", "at", "r32", "ciphertext_digest"})
 """The members that, with the payload, make a leaf again."""
 _EVENT: Final = OPENING | {"class", "subject"}
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Where an event stands among its subject's: ``seq`` from 0, and the leaf hash of the one before (None at 0)."""
-
-    seq: int
-    previous: bytes | None
-
-    def __post_init__(self) -> None:
-        """Raise ``LedgerError("link")``."""
-        if type(self.seq) is not int or self.seq < 0 or (self.seq == 0) is not (self.previous is None):
-            raise LedgerError("link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,7 @@ class Receipt:
                 "at": instant(self.leaf.at_us),
                 "r32": to_base64url(self.r32),
                 "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
-                "subject": None if self.link is None else _link_value(self.link),
+                "subject": None if self.link is None else self.link.to_wire(),
             },
             "proof": utf8(self.proof, "receipt_form"),
         }
@@ -93,36 +83,15 @@ class Receipt:
             raise LedgerError("receipt_form")
         if not (notice is None or isinstance(notice, str)) or event["class"] != EventClass.CONSENT.value:
             raise LedgerError("receipt_form")
-        record, link = _record(value["record"]), _link(event["subject"])
+        record = _record(value["record"])
+        link = None if event["subject"] is None else Link.from_wire(event["subject"])
         shown = {name: event[name] for name in OPENING}
-        leaf = read_leaf(EventClass.CONSENT, shown, consent_payload(record, link))
+        leaf = read_leaf(EventClass.CONSENT, shown, envelope.encode(record, link))
         r32 = from_base64url(event["r32"], "receipt_form", SALT_BYTES)
         try:
             return cls(record, notice, leaf, r32, link, proof.encode())
         except UnicodeEncodeError:
             raise LedgerError("receipt_form") from None
-
-
-def consent_payload(record: str, link: Link | None) -> bytes:
-    """Return the exact payload bytes a consent event commits to: the record's compact JWS, and with a ``link`` the
-    RFC 8785 JSON of both. One is never the other: a JWS does not start with a brace."""
-    if link is None:
-        return record.encode("ascii")
-    return rfc8785.dumps({"record": record, "subject": _link_value(link)})
-
-
-def first_gap(events: Iterable[tuple[Link, bytes]], head: bytes | None = None) -> int | None:
-    """Return the first place where a subject's ``events`` (link and leaf hash, in order) do not follow; None: whole.
-
-    ``head`` is the leaf hash of the last one, as the hub signed it: without it, missing last events do not show.
-    """
-    before: bytes | None = None
-    count = 0
-    for link, hashed in events:
-        if link.seq != count or link.previous != before:
-            return count
-        before, count = hashed, count + 1
-    return count if head is not None and head != before else None
 
 
 def read_leaf(event_class: EventClass, opening: object, payload: bytes) -> Leaf:
@@ -172,19 +141,6 @@ def _uuid(text: object) -> bytes:
         raise LedgerError("receipt_form") from None
 
 
-def _link_value(link: Link) -> dict[str, Any]:
-    return {"seq": link.seq, "previous": None if link.previous is None else to_base64url(link.previous)}
-
-
-def _link(value: object) -> Link | None:
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or set(value) != {"seq", "previous"}:
-        raise LedgerError("receipt_form")
-    previous = value["previous"]
-    return Link(value["seq"], None if previous is None else from_base64url(previous, "receipt_form", HASH_BYTES))
-
-
 def _open_record(record: str) -> Any:
     """Return a JWS with its payload in the open, or as it is when its payload has another spelling than RFC 8785's."""
     protected, payload, signature = record.split(".")
@@ -195,7 +151,8 @@ def _open_record(record: str) -> Any:
 
 def _deflated(record: str) -> dict[str, str]:
     protected, payload, signature = record.split(".")
-    packed = zlib.compress(from_base64url(payload, "record_form"), 9)
+    deflater = zlib.compressobj(9, zdict=DICTIONARY)
+    packed = deflater.compress(from_base64url(payload, "record_form")) + deflater.flush()
     return {"protected": protected, "deflated": to_base64url(packed), "signature": signature}
 
 
@@ -218,7 +175,7 @@ def _record(value: object) -> str:
 
 
 def _inflate(packed: bytes) -> bytes:
-    inflater = zlib.decompressobj()
+    inflater = zlib.decompressobj(zdict=DICTIONARY)
     try:
         data = inflater.decompress(packed, MAX_RECORD)
     except zlib.error:
