@@ -126,8 +126,7 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
     """
     check_size(new, "size")
     check_size(old, "size", new)
-    _check_hashes(*proof, old_root, new_root)
-    if old == new:
+    if old == new:  # one tree: nothing is hashed, so nothing depends on how long the roots are
         if proof:
             raise LedgerError("proof_length")
         if old_root != new_root or (old == 0 and old_root != EMPTY_ROOT):
@@ -135,6 +134,7 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
         return
     if old == 0:
         raise LedgerError("size")
+    _check_hashes(*proof, old_root, new_root)
     # A power of two is a complete subtree: its root is the first hash of the path, and is not sent.
     path = list(proof) if old & (old - 1) else [old_root, *proof]
     if not path:

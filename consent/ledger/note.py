@@ -177,14 +177,22 @@ def sign_note(text: bytes, signers: Sequence[SignerKey]) -> bytes:
 def open_text(note: bytes, verifiers: Iterable[VerifierKey]) -> SignedNote:
     """Return the text of ``note`` and who of ``verifiers`` signed it.
 
-    Raises ``LedgerError``: ``note_size``, ``note_form``, ``signature_line``, ``ambiguous_key``, ``signature`` for a
-    known key's that fails, ``unsigned`` when none of them signed.
+    Raises ``LedgerError``: ``note_size``, ``note_form``, and as :func:`verify_lines`.
+    """
+    text, lines = split_note(note)
+    return SignedNote(text, verify_lines(text, lines, verifiers))
+
+
+def verify_lines(text: bytes, lines: Iterable[str], verifiers: Iterable[VerifierKey]) -> tuple[Signature, ...]:
+    """Return the signatures of ``verifiers`` on ``text`` among signature ``lines``, one a key, in the order they came.
+
+    Raises ``LedgerError``: ``signature_line``, ``ambiguous_key``, ``signature`` for a known key's that fails,
+    ``unsigned`` when none of them signed.
     """
     known: dict[tuple[str, bytes], VerifierKey] = {}
     for key in verifiers:
         if known.setdefault((key.name, key.key_id), key) != key:
             raise LedgerError("ambiguous_key")
-    text, lines = split_note(note)
     found: dict[VerifierKey, Signature] = {}
     for line in lines:
         name, key_id, signature = read_line(line)
@@ -194,7 +202,7 @@ def open_text(note: bytes, verifiers: Iterable[VerifierKey]) -> SignedNote:
             found.setdefault(signer, Signature(signer, f"{line}\n".encode(), time))
     if not found:
         raise LedgerError("unsigned")
-    return SignedNote(text, tuple(found.values()))
+    return tuple(found.values())
 
 
 def split_note(note: bytes) -> tuple[bytes, list[str]]:

@@ -14,7 +14,7 @@ from consent.ledger.checkpoint import SignedCheckpoint, SignerKey, VerifierKey, 
 from consent.ledger.exact import HASH_BYTES, LedgerError, decimal, from_base64, to_base64, utf8
 from consent.ledger.fork import Fork
 from consent.ledger.merkle import EMPTY_ROOT, verify_growth
-from consent.ledger.note import Signature, open_text, read_line, split_lines, split_note
+from consent.ledger.note import Signature, read_line, split_lines, split_note, verify_lines
 from consent.ledger.proof import MAX_HASHES
 
 SIZE_MEDIA_TYPE: Final = "text/x.tlog.size"
@@ -145,10 +145,9 @@ def cosign(signed: SignedCheckpoint, key: SignerKey, time: int) -> bytes:
 def read_cosignatures(signed: SignedCheckpoint, body: bytes, witnesses: Iterable[VerifierKey]) -> tuple[Signature, ...]:
     """Return the cosignatures of ``witnesses`` in a witness's answer ``body``; those of others are ignored.
 
-    Raises as :func:`consent.ledger.note.open_text`: ``unsigned`` when there is none.
+    Raises ``LedgerError``: ``note_form``, and as :func:`consent.ledger.note.verify_lines`: ``unsigned`` for none.
     """
-    split_lines(utf8(body, "note_form"))
-    return open_text(signed.text + b"\n" + body, witnesses).signatures
+    return verify_lines(signed.text, split_lines(utf8(body, "note_form")), witnesses)
 
 
 def with_cosignatures(note: bytes, cosignatures: Sequence[Signature]) -> bytes:
