@@ -91,7 +91,8 @@ class KeyHistory:
         """
         if change.action is Action.INTRODUCE:
             return replace(self, spans=(*self.spans, KeySpan(change.key, introduced=index)))
-        if change.key not in self.at(index) or len(self.at(index)) < 2:
+        signing = self.at(index + 1)
+        if change.key not in signing or len(signing) < 2:
             raise LedgerError("key_order")
         spans = (replace(span, retired=index) if span.key == change.key else span for span in self.spans)
         return replace(self, spans=tuple(spans))
