@@ -89,17 +89,24 @@ class Archive:
         state than ``as_of``, the file's latest, is not gone: the file is the older one.
         """
         file, until = self.rows.key("file", file_digest.hex()), int(as_of.timestamp())
-        rows = self.all_rows(
-            "SELECT key FROM fragment WHERE format = ? AND file <> ? AND as_of <= ?", format, file, until
-        )
+        gone = len(self._missing(format, file, until))
         ((held,),) = self.all_rows("SELECT count(*) FROM fragment WHERE format = ?", format)
-        if len(rows) > most * held:
-            return 0, len(rows)
-        for (key,) in rows:
+        return (0, gone) if gone > most * held else (self.take_away(format, file, until), 0)
+
+    def take_away(self, format: str, file: bytes, until: int) -> int:
+        """Take away what the file of that key no longer has, true until then; return how many records."""
+        missing = self._missing(format, file, until)
+        for key in missing:
             self.keep(key, format, until)
             self.execute("DELETE FROM fragment WHERE key = ? AND format = ?", key, format)
             self.execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
-        return len(rows), 0
+        return len(missing)
+
+    def _missing(self, format: str, file: bytes, until: int) -> list[bytes]:
+        rows = self.all_rows(
+            "SELECT key FROM fragment WHERE format = ? AND file <> ? AND as_of <= ?", format, file, until
+        )
+        return [key for (key,) in rows]
 
     def cursor(self, name: str) -> str | None:
         """Return where the feed ``name`` was left; ``None`` at the very beginning."""

@@ -137,7 +137,7 @@ def ingest(
     """
     report = IngestReport()
     for file in files:
-        digest = _digest(file.path)
+        digest = digest_of(file.path)
         report.files += 1
         report.digests.append(digest)
         mapping = f"{file.format}/{partner.version}"
@@ -223,7 +223,8 @@ def ingest_stream(
     return latest
 
 
-def _digest(path: Path) -> bytes:
+def digest_of(path: Path) -> bytes:
+    """Return the SHA-256 of a file: what the store calls it by. Raises ``MaillonError(STORAGE)`` when it cannot."""
     with _opened(path) as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 

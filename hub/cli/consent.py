@@ -19,8 +19,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
 from consent.model import EventKind, Regime, UnknownField
 from consent.policy import Notice
-from hub.cli.edge import home_option
-from hub.cli.output import json_option, print_answer, table
+from hub.cli.output import home_option, json_option, print_answer, table
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -20,14 +20,9 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.serving import serve
 from connectors.kit.trust import fingerprint
 from hub.cli.connector import as_matched, find_partner, matching_option, partners_option
-from hub.cli.output import EXIT_PARTIAL, json_option, print_answer, progress_bar
+from hub.cli.edge_records import history, quarantine, removals
+from hub.cli.output import EXIT_PARTIAL, home_option, json_option, print_answer, progress_bar
 
-home_option = click.option(
-    "--home",
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The edge's folder.",
-)
 _MOST_SHOWN = 50
 _MOST_LISTED = 100_000
 """Entries of one file that ``--json`` names: a file may be all wrong, and long."""
@@ -37,6 +32,11 @@ _existing = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.group("edge")
 def edge() -> None:
     """A partner's edge: make it, have it join the consortium, run it."""
+
+
+edge.add_command(history)
+edge.add_command(quarantine)
+edge.add_command(removals)
 
 
 @edge.command("init")

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -27,6 +28,15 @@ _INDENT = 5
 """What the demo puts before a line."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+home_option = click.option(
+    "--home",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The edge's folder.",
+)
+"""``--home`` of the commands that work in an edge's folder."""
 
 
 def json_option(command: F) -> F:

@@ -14,8 +14,7 @@ from connectors.kit.edge import Edge
 from connectors.kit.pull import pull as pull_dossier
 from connectors.kit.runtime.clock import SystemClock
 from consent.model import Attributes
-from hub.cli.edge import home_option
-from hub.cli.output import EXIT_PARTIAL, clip, json_option, print_answer, table
+from hub.cli.output import EXIT_PARTIAL, clip, home_option, json_option, print_answer, table
 
 STATUSES = {
     "exclu_role": "excluded by the role",

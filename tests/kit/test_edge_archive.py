@@ -15,7 +15,7 @@ import pytest
 from connectors.kit.edge_archive import VERSIONS
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.ingest import IngestReport, ingest
-from connectors.kit.partner import PartnerFolder, bundled_directory
+from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from tests.kit.test_ingest import KEY, TOKENISER, row, write
@@ -32,10 +32,8 @@ def store(tmp_path: Path) -> EdgeStore:
 
 @pytest.fixture(scope="module")
 def complete() -> PartnerFolder:
-    """The département's file, as if each held everyone."""
-    partner = PartnerFolder.load(bundled_directory() / "departement")
-    formats = {name: replace(each, complete=True) for name, each in partner.formats.items()}
-    return replace(partner, formats=MappingProxyType(formats))
+    """The département's file holds everyone."""
+    return PartnerFolder.load(bundled_directory() / "departement")
 
 
 def run(partner: PartnerFolder, store: EdgeStore, *paths: Path, **options: Any) -> IngestReport:
@@ -165,10 +163,23 @@ def test_an_empty_file_takes_nobody_away_even_if_told(
 
 def test_without_the_manifest_s_word_no_file_is_complete(store: EdgeStore, tmp_path: Path) -> None:
     partner = PartnerFolder.load(bundled_directory() / "departement")
+    formats = {name: replace(each, complete=False) for name, each in partner.formats.items()}
+    partner = replace(partner, formats=MappingProxyType(formats))
     run(partner, store, write(tmp_path / "january.csv", *rows(range(40))))
     report = run(partner, store, write(tmp_path / "february.csv", *rows(range(2))), confirm_removals=True)
     assert (report.removed, report.removals_held) == (0, 0)
     assert store.fragment_of("D-39") is not None
+
+
+def test_which_shipped_formats_hold_everyone() -> None:
+    """Decided format by format (docs/edge.md): where a file may be one territory's, or a period's, nobody is gone."""
+    found = {
+        f"{slug}.{name}"
+        for slug, partner in discover([bundled_directory()]).items()
+        for name, each in partner.formats.items()
+        if each.complete
+    }
+    assert found == {"departement.accompagnement", "ccas.suivi_rsa", "ccas.domiciliations"}
 
 
 # Cursors --------------------------------------------------------------------------------------------------------

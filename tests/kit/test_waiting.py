@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -109,8 +107,8 @@ def test_a_refused_record_no_longer_answers_for_whom_it_was_about(
 
 @pytest.fixture(scope="module")
 def complete(departement: PartnerFolder) -> PartnerFolder:
-    formats = {name: replace(each, complete=True) for name, each in departement.formats.items()}
-    return replace(departement, formats=MappingProxyType(formats))
+    """The département's file holds everyone."""
+    return departement
 
 
 def test_the_hub_is_told_of_who_is_gone(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ def test_files_brought_in_while_the_hub_is_down(tmp_path: Path) -> None:
     assert down.document["subjects"] == {"new": 3}
     assert len(down.document["quarantine"]) == 9
     other = run_command("ingest", str(SAMPLES / "demo.accompagnement.csv"), "--home", home, "--no-register")
-    assert (other.code, other.document["quarantine"]) == (0, [])  # nothing of another file
+    # Nothing of another file is set aside here; but it should hold everyone, and the first one's three are not in it.
+    assert (other.code, other.document["quarantine"], other.document["removals_held"]) == (4, [], 3)
     with deployment.fleet:
         deployment.start("hub")
         again = run_command(*hostile)
