@@ -17,10 +17,8 @@ _RARE: Final = (
     'basis":"eu-gdpr:A6-1-e","channel":"portail","channel":"papier","evidence":"E0","evidence":"E3","evidence'
     '":"E2","evidence_hash":"","language":"falc","language":"en","notice":null,"pii_information":[],"purpose"'
     ':null,"recipients":[],"retention":null,"sources":[],"sensitivity":null,"to":null},"withdrawal_method":nu'
-    'll}"caf","msa","cpam","carsat","france_travail","dgfip","men","mesri","cnous","service_civique","mission'
-    '_locale","bailleur","mdph","region","ccas","departement","association"{"partner":"ccas","roles":["accuei'
-    'l","gestionnaire_offre_service","instructeur","travailleur_social","equipe_medico_sociale","medecin_pmi"'
-    ',"ase_crip"]}'
+    'll}{"partner":"","roles":["accueil","gestionnaire_offre_service","instructeur","travailleur_social","equ'
+    'ipe_medico_sociale","medecin_pmi","ase_crip"]}'
 )
 _PATHS: Final = (
     '"identite.nom_naissance","identite.nom_usage","identite.prenoms","identite.sexe","identite.date_naissanc'
@@ -94,11 +92,10 @@ _RECORD: Final = (
     '"event_id":"-4","kind":"granted","lawful_basis":"dpv:Consent","mandate":null,"notice":{"id":"accompagnem'
     'ent_global","language":"fr","sha256":"","version":"1"},"pii_information":["identite.nom_naissance"],"pre'
     'v":null,"purpose":"accompagnement_global","recipients":[{"partner":"departement","roles":["referent_parc'
-    'ours"]}],"record_id":"","retention":"P2Y","sensitivity":"C5","seq":0,"sources":["caf","cpam","france_tra'
-    'vail"],"subject":"","subject_proofs":[{"kind":"nir","proof":""},{"kind":"sgd","proof":""},{"kind":"gdp",'
-    '"proof":""}],"supersedes":null,"v":1,"validity":{"from":"2026-11-22T10:00:00Z","to":"2027-11-22T10:00:00'
-    'Z"},"withdrawal_method":"À l\'accueil ou auprès de la personne qui vous accompagne, sans donner de raison'
-    '."}'
+    'ours"]}],"record_id":"","retention":"P2Y","sensitivity":"C5","seq":0,"sources":["departement"],"subject"'
+    ':"","subject_proofs":[{"kind":"nir","proof":""},{"kind":"sgd","proof":""},{"kind":"gdp","proof":""}],"su'
+    'persedes":null,"v":1,"validity":{"from":"2026-11-22T10:00:00Z","to":"2027-11-22T10:00:00Z"},"withdrawal_'
+    'method":"À l\'accueil ou auprès de la personne qui vous accompagne, sans donner de raison."}'
 )
 DICTIONARY: Final = (_RARE + _PATHS + _RECORD).encode()
 """At most 32 KiB, or zlib would use its end alone."""

@@ -58,6 +58,11 @@ def utf8(data: bytes, code: str) -> str:
         raise LedgerError(code) from None
 
 
+def is_one(value: object) -> bool:
+    """Say whether ``value`` is the number 1: not ``true``, not ``1.0``, which Python calls equal to it."""
+    return type(value) is int and value == 1
+
+
 def check_hash(value: object, code: str) -> None:
     """Raise ``LedgerError(code)`` unless ``value`` is 32 bytes."""
     if type(value) is not bytes or len(value) != HASH_BYTES:

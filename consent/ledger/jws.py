@@ -16,7 +16,7 @@ import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from consent.ledger.exact import LedgerError, utf8
+from consent.ledger.exact import LedgerError, is_one, utf8
 
 CONSENT: Final = "maillon-consent+jws"
 CERTIFICATE: Final = "maillon-cert+jws"
@@ -120,7 +120,11 @@ def open_record(token: object, collectors: Mapping[str, frozenset[bytes]]) -> Co
         raise LedgerError("certificate")
     certificate.check(signer, "certificate")
     said = certificate.payload
-    if set(said) != {"v", "slug", "sign_key", "seal_key", "iat", "exp"} or said["v"] != 1 or said["slug"] != slug:
+    if (
+        set(said) != {"v", "slug", "sign_key", "seal_key", "iat", "exp"}
+        or not is_one(said["v"])
+        or said["slug"] != slug
+    ):
         raise LedgerError("certificate")
     issued, expires = said["iat"], said["exp"]
     if type(issued) is not int or type(expires) is not int or not 0 < expires - issued <= _CERTIFICATE_SECONDS:

@@ -19,7 +19,7 @@ import rfc8785
 from consent.ledger import envelope
 from consent.ledger.dictionary import DICTIONARY
 from consent.ledger.envelope import Link
-from consent.ledger.exact import HASH_BYTES, LedgerError, utf8
+from consent.ledger.exact import HASH_BYTES, LedgerError, is_one, utf8
 from consent.ledger.jws import from_base64url, read_object, to_base64url
 from consent.ledger.leaf import SALT_BYTES, EventClass, Leaf, commitment
 from consent.ledger.merkle import leaf_hash
@@ -76,7 +76,7 @@ class Receipt:
 
         Raises ``LedgerError``: ``receipt_form``, ``record_form``.
         """
-        if not isinstance(value, Mapping) or set(value) != _MEMBERS or (value["v"], value["type"]) != (1, TYPE):
+        if not isinstance(value, Mapping) or set(value) != _MEMBERS or value["type"] != TYPE or not is_one(value["v"]):
             raise LedgerError("receipt_form")
         event, notice, proof = value["event"], value["notice_sha256"], value["proof"]
         if not isinstance(event, Mapping) or set(event) != _EVENT or not isinstance(proof, str):

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from consent.ledger import words
 from consent.ledger.checkpoint import Checkpoint, SignedCheckpoint, VerifierKey
-from consent.ledger.exact import LedgerError
+from consent.ledger.exact import LedgerError, is_one
 from consent.ledger.jws import Collected, collectors_of, from_base64url, open_record
 from consent.ledger.keychange import Action, KeyChange, KeyHistory, KeySpan
 from consent.ledger.leaf import EventClass
@@ -54,7 +54,12 @@ class TrustedKeys:
         A key change is ``{action, vkey, event: {event_id, at, r32, ciphertext_digest}, proof}``, proved under the keys
         before it. Raises ``LedgerError``: ``keys_form``, and as what it reads.
         """
-        if not isinstance(value, Mapping) or set(value) != _KEYS or (value["v"], value["type"]) != (1, KEYS_TYPE):
+        if (
+            not isinstance(value, Mapping)
+            or set(value) != _KEYS
+            or value["type"] != KEYS_TYPE
+            or not is_one(value["v"])
+        ):
             raise LedgerError("keys_form")
         origin, quorum, faulty = value["origin"], value["quorum"], value["faulty"]
         if not isinstance(origin, str) or type(quorum) is not int or type(faulty) is not int:

@@ -25,6 +25,9 @@ _COMMANDS = {
     "pull": ("hub.cli.pull", "pull"),
     "access-log": ("hub.cli.audit", "access_log"),
     "explain": ("hub.cli.audit", "explain"),
+    "receipt": ("hub.cli.receipt", "receipt"),
+    "verify": ("hub.cli.verify", "verify"),
+    "log": ("hub.cli.log", "log"),
     "demo": ("hub.cli.demo.command", "demo"),
 }
 

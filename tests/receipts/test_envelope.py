@@ -16,7 +16,7 @@ from consent.ledger.exact import LedgerError
 from consent.ledger.keychange import Action, KeyChange
 from consent.ledger.note import KeyType, SignerKey
 
-FROZEN = "63d63025ff3ce7af49edf7ec1446f0697e58ced7b37c9faae0392299338e5013"
+FROZEN = "2182b0c0a125726f56d4cd37881669666848176ffbaf582e65fe5e21edb48d72"
 BODIES = st.one_of(st.text(max_size=40), st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3))
 LINKS = st.one_of(
     st.none(),
@@ -33,9 +33,10 @@ def test_the_dictionary_never_changes() -> None:
 
 def test_the_bytes_are_those_of_the_design() -> None:
     assert envelope.encode("a.b.c", None) == b'{"body":"a.b.c","subject":null,"v":1}'
-    assert envelope.encode({"z": 1, "a": "é"}, Link(2, bytes(32))) == (
-        '{"body":{"a":"é","z":1},"subject":{"n":2,"prev":"' + "A" * 43 + '"},"v":1}'
-    ).encode()
+    assert (
+        envelope.encode({"z": 1, "a": "é"}, Link(2, bytes(32)))
+        == ('{"body":{"a":"é","z":1},"subject":{"n":2,"prev":"' + "A" * 43 + '"},"v":1}').encode()
+    )
 
 
 @given(BODIES, LINKS)

@@ -77,6 +77,7 @@ def examples() -> dict[str, Any]:
     # What conditions ask for, on top of the members' own shapes.
     valid["consent_event"] |= {"seq": 0, "prev": None, "kind": "granted", "actor": "representant"}
     valid["consent_event"]["collection"]["evidence"] = "E2"
+    valid["receipt"]["record"]["payload"] = valid["consent_event"]
     return valid
 
 

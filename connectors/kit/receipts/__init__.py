@@ -1,0 +1,1 @@
+"""Receipts of what a person said: checked offline, told in words, put on paper; and the keys they are checked with."""

@@ -1,0 +1,46 @@
+"""The keys a receipt is checked with, as one file anybody may hand on: all of it public, all of it vouched for by the
+consortium root, whose fingerprint is the one thing to compare by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.kit import log_keys
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.keys import PublicJwk
+from connectors.kit.trust import HUB, Directory
+from consent.ledger.exact import LedgerError
+from consent.ledger.verify import KEYS_TYPE, TrustedKeys
+
+
+def keys_file(directory: Directory, root: PublicJwk, quorum: int | None = None, faulty: int = 0) -> dict[str, Any]:
+    """Return the JSON of the keys file for the log and the witnesses that ``directory``, signed by ``root``, names.
+
+    ``quorum`` of the witnesses must have seen a tree, of which ``faulty`` may lie; by default the fewest that cannot
+    be two halves. Raises ``MaillonError(CONFIGURATION)`` for a directory without a log key, or another bad quorum.
+    """
+    logs = log_keys.log_keys(directory.partner(HUB))
+    if not logs:
+        raise MaillonError(ErrorKind.CONFIGURATION, "the directory names no log key")
+    witnesses = sorted(key.vkey for key in log_keys.witness_keys(directory.partners()).values())
+    content = {
+        "v": 1,
+        "type": KEYS_TYPE,
+        "origin": next(iter(logs)).name,
+        "log": sorted(key.vkey for key in logs),
+        "key_changes": [],
+        "witnesses": witnesses,
+        "quorum": least_quorum(len(witnesses), faulty) if quorum is None else quorum,
+        "faulty": faulty,
+        "collectors": {"directory": directory.jws, "root": dict(root)},
+    }
+    try:
+        TrustedKeys.parse(content)
+    except LedgerError as error:
+        raise MaillonError(ErrorKind.CONFIGURATION, f"keys file: {error.code}") from None
+    return content
+
+
+def least_quorum(witnesses: int, faulty: int) -> int:
+    """Return the smallest quorum of which any two share a witness that does not lie; 0 without witnesses."""
+    return (witnesses + faulty) // 2 + 1 if witnesses else 0
