@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from connectors.kit.edge import Edge
 from connectors.kit.edge_home import CLIENT, HOME_VARIABLE
+from connectors.kit.edge_watch import start_watching
 from connectors.kit.live.poller import start_polling
 from connectors.kit.orders import OrderRefused, Source, answer_order
 from connectors.kit.runtime.clock import SystemClock
@@ -113,6 +114,7 @@ def from_environment() -> Flask:
     edge = Edge.open(Path(home), SystemClock())
     start_upkeep(edge)
     start_polling(edge)
+    start_watching(edge)
     exit_with_parent(edge.close)
     return create_app(edge)
 

@@ -59,6 +59,10 @@ class EdgeSettings:
     """How often the directory is fetched again."""
     poll_seconds: int = 0
     """How often the manifest's ``[feed]`` is fetched; 0: never by itself."""
+    drop_folder: str = ""
+    """Watched for files to ingest; empty: none is."""
+    drop_seconds: int = 30
+    """How often the drop folder is looked at."""
     mode: str = "partner"
     """``partner``: answers from the files it was given. ``client``: asks the partner's API, order by order."""
     api_url: str = ""
@@ -222,6 +226,10 @@ class EdgeHome:
             raise MaillonError(ErrorKind.CONFIGURATION, f"mode: {PARTNER} or {CLIENT}")
         if settings.poll_seconds < 0:
             raise MaillonError(ErrorKind.CONFIGURATION, "poll_seconds: not below zero")
+        if settings.drop_seconds < 1:
+            raise MaillonError(ErrorKind.CONFIGURATION, "drop_seconds: above zero")
+        if settings.drop_folder and settings.mode == CLIENT:
+            raise MaillonError(ErrorKind.CONFIGURATION, "drop_folder: an edge in mode client keeps nothing")
         if settings.api_url:
             check_url(settings.api_url)
         check_listen(self.listen(settings))

@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -161,6 +161,13 @@ def matched(partner: PartnerFolder, saved: bytes) -> PartnerFolder:
 def kept_in(home: Path, format_name: str) -> Path:
     """Return where the confirmed matching of a format stands in an edge's home."""
     return home / f"matching.{format_name}.toml"
+
+
+def as_confirmed(partner: PartnerFolder, home: Path, formats: Iterable[str]) -> PartnerFolder:
+    """Return ``partner`` reading ``formats`` as was confirmed for the edge of ``home``; raises as :func:`matched`."""
+    for file in (kept_in(home, name) for name in sorted(formats)):
+        partner = matched(partner, file.read_bytes()) if file.exists() else partner
+    return partner
 
 
 def normalised(heading: str) -> str:

@@ -13,7 +13,7 @@ import orjson
 
 from connectors.kit.checks import check_partner
 from connectors.kit.ingest import map_stream
-from connectors.kit.matching import kept_in, matched
+from connectors.kit.matching import as_confirmed, matched
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
 from connectors.kit.runtime.clock import SystemClock
@@ -38,11 +38,7 @@ matching_option = click.option(
 
 def as_matched(partner: PartnerFolder, home: Path, formats: set[str], matching: Path | None) -> PartnerFolder:
     """Return ``partner`` reading ``formats`` as ``matching`` says, else as was confirmed for the edge of ``home``."""
-    if matching is not None:
-        return with_matching(partner, matching)
-    for file in (kept_in(home, name) for name in sorted(formats)):
-        partner = with_matching(partner, file if file.exists() else None)
-    return partner
+    return as_confirmed(partner, home, formats) if matching is None else with_matching(partner, matching)
 
 
 def with_matching(partner: PartnerFolder, matching: Path | None) -> PartnerFolder:

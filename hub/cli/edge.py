@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import click
 
 from connectors.kit import ingest as kit
+from connectors.kit.drop import SETTLED
 from connectors.kit.edge import Edge
 from connectors.kit.edge_home import CLIENT, HOME_VARIABLE, PARTNER, EdgeHome, EdgeSettings
+from connectors.kit.edge_watch import Watcher
 from connectors.kit.live.poller import open_poller
 from connectors.kit.live.roster import follow
 from connectors.kit.registration import Told, register_pending
@@ -186,6 +189,51 @@ def poll_feed(home: Path, no_register: bool, as_json: bool) -> None:
         *([f"stopped before the end: {report.stopped}"] if report.stopped else []),
     )
     if report.stopped or report.ingested.quarantined or report.told.refused:
+        raise SystemExit(EXIT_PARTIAL)
+
+
+@edge.command("watch")
+@home_option
+@click.option("--no-register", is_flag=True, help="Only fill the store; tell the hub later.")
+@json_option
+def watch(home: Path, no_register: bool, as_json: bool) -> None:
+    """Ingest once what lies whole in the edge's drop folder (drop_folder in edge.toml), and tell the hub who is held.
+
+    A file is whole when it does not change for ten seconds; this command waits them. It is then moved to traites, or
+    to rejetes when nothing of it could be taken, with a report beside it. A running edge does it by itself.
+
+    
+    Example:  maillon edge watch --home /srv/maillon/departement
+    """
+    here = Edge.open(home, SystemClock())
+    try:
+        watcher = Watcher(here)
+        first = watcher.round(register=False).swept
+        if first.waiting:
+            time.sleep(SETTLED.total_seconds())
+        report = watcher.round(register=not no_register)
+    finally:
+        here.close()
+    swept = report.swept
+    done, rejected = first.done + swept.done, first.rejected + swept.rejected
+    aside = first.quarantined + swept.quarantined
+    held, records = first.removals_held + swept.removals_held, first.records + swept.records
+    print_answer(
+        {
+            "done": done, "rejected": rejected, "waiting": swept.waiting, "records": records,
+            "quarantined": dict(sorted(aside.items())), "removals_held": held, "stopped": swept.stopped,
+            **vars(report.told),
+        },
+        as_json,
+        f"{done} file(s) taken, {rejected} rejected, {swept.waiting} not whole yet; {records} records.",
+        *_told(report.told),
+        *([f"{held} record(s) are missing: maillon edge removals"] if held else []),
+        *(f"set aside: {reason} ({count})" for reason, count in sorted(aside.items())),
+        *([f"stopped before the last file: {swept.stopped}"] if swept.stopped else []),
+    )
+    if report.unanswered is not None:
+        raise report.unanswered
+    if rejected or swept.waiting or aside or held or swept.stopped or report.told.refused:
         raise SystemExit(EXIT_PARTIAL)
 
 

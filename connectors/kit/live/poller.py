@@ -6,23 +6,19 @@ poll fetches at most one page again, and ingesting it again changes nothing.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
-import logging
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from connectors.kit.alone import alone
 from connectors.kit.edge import Edge
+from connectors.kit.edge_jobs import every
 from connectors.kit.ingest import IngestReport, ingest_stream
 from connectors.kit.live.client import ApiClient, Unanswered
 from connectors.kit.live.edge_client import read_token
@@ -66,7 +62,7 @@ class Poller:
         and what the hub's client raises, by when everything fetched is kept.
         """
         report = PollReport()
-        with _alone(self._edge.home.poll_lock):
+        with alone(self._edge.home.poll_lock, "a poll"):
             while not report.stopped and self._page(report):
                 if report.pages == self._feed.most_pages:
                     report.stopped = "most_pages"
@@ -135,17 +131,8 @@ def start_polling(edge: Edge) -> BackgroundScheduler | None:
     if not edge.settings.poll_seconds:
         return None
     poller = open_poller(edge)
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
-    scheduler.add_job(
-        lambda: _poll_quietly(poller),
-        "interval",
-        seconds=edge.settings.poll_seconds,
-        jitter=edge.partner.feed.jitter_seconds if edge.partner.feed else 0,
-        next_run_time=edge.clock.now().astimezone(UTC),
-    )
-    scheduler.start()
-    return scheduler
+    jitter = edge.partner.feed.jitter_seconds if edge.partner.feed else 0
+    return every(edge.settings.poll_seconds, lambda: _poll_quietly(poller), edge.clock.now(), jitter)
 
 
 def _poll_quietly(poller: Poller) -> None:
@@ -159,17 +146,3 @@ def _poll_quietly(poller: Poller) -> None:
     else:
         told: dict[str, Any] = {"pages": report.pages, "registered": report.told.registered, "stopped": report.stopped}
         _log.info("poll", records=report.ingested.records, **told)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold the file lock; the kernel lets go of it when the process ends, however it does."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise MaillonError(ErrorKind.CONFLICT, "a poll is under way") from None
-        yield
-    finally:
-        os.close(handle)
