@@ -18,7 +18,9 @@ from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.serving import Listen, exit_with_parent, serve
 from connectors.kit.transport import JOSE, Transport
 from hub.store.engine import open_engine
+from hub.store.secrets import SecretStore
 from hub.store.session import UnitOfWork, Writer
+from hub.wrapping import WrappingKeys
 
 DATABASE, BACKS, ORDER_BYTES, ANSWER_BYTES = "BENCH_DATABASE", "BENCH_BACKS", "BENCH_ORDER_BYTES", "BENCH_ANSWER_BYTES"
 _ROW = b"r" * 1024
@@ -27,10 +29,13 @@ _ROW = b"r" * 1024
 def front() -> Flask:
     """Return the endpoint in the hub's place: two durable inserts around as many calls as there are backs."""
     app = Flask("front", static_folder=None)
-    engine = open_engine(Path(os.environ[DATABASE]))
+    database, clock = Path(os.environ[DATABASE]), SystemClock()
+    engine = open_engine(database)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, body BLOB)"))
-    writer, transport, pool = Writer(engine, SystemClock()), Transport(), ThreadPoolExecutor(32)
+    wrapping = WrappingKeys.create(database.with_suffix(".keys"))
+    secrets = SecretStore(database.with_suffix(".secrets"), wrapping, clock, system_key=bytes(32))
+    writer, transport, pool = Writer(engine, secrets, clock), Transport(), ThreadPoolExecutor(32)
     backs, order = os.environ[BACKS].split(), b"o" * int(os.environ[ORDER_BYTES])
     insert = text("INSERT INTO log (body) VALUES (:body)")
 

@@ -31,6 +31,7 @@ from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, Writer
 from hub.web.partner_api import app as partner_api
+from hub.wrapping import WrappingKeys
 
 _PARALLEL_ORDERS = 128
 """Threads are made as they are needed: more than every web thread and its sources will ever ask for at once."""
@@ -49,20 +50,28 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
     operational = RotatingKeys(load_signing_key(home.identity), HUB, clock)
     engine = open_engine(home.database)
     upgrade(engine, "hub")
-    writer = Writer(engine, clock, batch=settings.writer_batch)
+    secrets = SecretStore(
+        home.secrets,
+        WrappingKeys.load(home.wrapping),
+        clock,
+        system_key=keyring.system_key,
+        trace_months=settings.trace_months,
+    )
+    writer = Writer(engine, secrets, clock, batch=settings.writer_batch)
     try:
         directory = CurrentDirectory(home, keyring, writer, clock)
     except BaseException:
         writer.close()
+        secrets.close()
         raise
     transport = Transport(ca_file=settings.edge_ca, connect=settings.connect_seconds, answer=settings.answer_seconds)
     return Hub(
         settings=settings,
         clock=clock,
         keyring=keyring,
-        secrets=SecretStore(home.secrets, keyring, clock),
+        secrets=secrets,
         writer=writer,
-        reads=Reads(open_engine(home.database, read_only=True), clock),
+        reads=Reads(open_engine(home.database, read_only=True), secrets, clock),
         directory=directory,
         policy=policy,
         operational=operational,

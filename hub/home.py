@@ -1,8 +1,8 @@
 """The folder a hub lives in: made once by ``maillon init``, opened by the hub's process.
 
-``hub.toml`` settings · ``keyring.json``, ``identity.jwk``, ``seal.jwk`` 0600 secrets · ``hub.db``, ``secrets.db`` ·
-``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``, ``operator.jwk`` to be moved to their
-owners.
+``hub.toml`` settings · ``keyring.json``, ``wrapping.keys``, ``identity.jwk``, ``seal.jwk`` 0600 secrets · ``hub.db``,
+``secrets.db`` · ``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``, ``operator.jwk`` to be
+moved to their owners.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from hub.keyring import Keyring
 from hub.store.engine import open_engine
 from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
+from hub.wrapping import WrappingKeys
 
 HUB = PartnerSlug("hub")
 
@@ -35,6 +36,7 @@ class HubHome:
         self.path = path
         self.settings = path / "hub.toml"
         self.keyring = path / "keyring.json"
+        self.wrapping = path / "wrapping.keys"
         self.identity = path / "identity.jwk"
         self.seal = path / "seal.jwk"
         self.database = path / "hub.db"
@@ -62,7 +64,7 @@ class HubHome:
         Raises ``MaillonError(CONFLICT)`` when the folder already holds a hub: no key is ever overwritten.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keyring = Keyring.create(self.keyring)
+        keyring, wrapping = Keyring.create(self.keyring), WrappingKeys.create(self.wrapping)
         identity, seal, dpo, run_by = (
             SigningKey.generate(),
             SealKey.generate(),
@@ -82,7 +84,7 @@ class HubHome:
         engine = open_engine(self.database)
         upgrade(engine, "hub")
         engine.dispose()
-        SecretStore(self.secrets, keyring, clock).close()
+        SecretStore(self.secrets, wrapping, clock, system_key=keyring.system_key).close()
         return DirectoryPartner(HUB, "Maillon", "hub", operator, "active", identity.public_jwk, seal.public_jwk, url)
 
     def install_directory(self, token: str, root_public_jwk: PublicJwk, clock: Clock) -> Directory:

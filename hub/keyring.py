@@ -1,7 +1,8 @@
-"""The hub's own secrets: index pepper, one independent root per partner, the key that wraps persons' secrets.
+"""The hub's own secrets: index pepper, one independent root per partner, the key of events about no one.
 
-One 0600 file. None of it is ever in the database, none of it is shared with an edge, and the connectors' ``K_link``
-is never here (DESIGN §4). HKDF-SHA256 (RFC 5869); ``info`` is ``maillon/<use>/v1 ‖ u16 length ‖ id ‖ u32 epoch``.
+One 0600 file, beside the one of the keys that wrap persons' secrets (:mod:`hub.wrapping`). None of it is ever in the
+database, none of it is shared with an edge, and the connectors' ``K_link`` is never here (DESIGN §4). HKDF-SHA256
+(RFC 5869); ``info`` is ``maillon/<use>/v1 ‖ u16 length ‖ id ‖ u32 epoch``.
 """
 
 from __future__ import annotations
@@ -15,17 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import PersonId, Ref
+from connectors.kit.runtime.ids import Ref
 from connectors.kit.runtime.keys import SigningKey
-
-_NONCE = 12
 
 
 def derive(root: bytes, use: str, name: str, epoch: int) -> bytes:
@@ -43,7 +40,8 @@ class Keyring:
         self._path = path
         self._lock = threading.Lock()
         self._index = [b64url.decode(key, length=32) for key in content["index"]]
-        self._wrap = b64url.decode(content["wrap"], length=32)
+        self.system_key = b64url.decode(content["system"], length=32)
+        """Opens the log's events that are about no person."""
         self._lookup = b64url.decode(content["lookup"], length=32)
         self._roots = {slug: b64url.decode(key, length=32) for slug, key in content["partners"].items()}
         self._refs: dict[str, bytes] = {}
@@ -57,7 +55,7 @@ class Keyring:
         content = {
             "v": 1,
             "index": [b64url.encode(secrets.token_bytes(32))],
-            "wrap": b64url.encode(secrets.token_bytes(32)),
+            "system": b64url.encode(secrets.token_bytes(32)),
             "lookup": b64url.encode(secrets.token_bytes(32)),
             "ref_epoch": 1,
             "partners": {},
@@ -131,15 +129,3 @@ class Keyring:
     def handle(self, partner: str, use: str, value: str) -> bytes:
         """Return 32 bytes that stand for the id ``value`` at ``partner`` alone."""
         return hmac.digest(self._lookup, f"handle/{use}\0{partner}\0{value}".encode(), "sha256")
-
-    def wrap(self, person_id: PersonId, use: str, secret: bytes) -> bytes:
-        """Return ``secret`` encrypted for the secrets store, bound to its person and use (AES-256-GCM)."""
-        nonce = secrets.token_bytes(_NONCE)
-        return nonce + AESGCM(self._wrap).encrypt(nonce, secret, f"{person_id}/{use}".encode())
-
-    def unwrap(self, person_id: PersonId, use: str, wrapped: bytes) -> bytes:
-        """Return what :meth:`wrap` encrypted; ``MaillonError(STORAGE)`` when it is not this person's."""
-        try:
-            return AESGCM(self._wrap).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], f"{person_id}/{use}".encode())
-        except (InvalidTag, ValueError):
-            raise MaillonError(ErrorKind.STORAGE, "a person's secret does not open with this keyring") from None

@@ -46,6 +46,7 @@ class Settings:
     max_body_bytes: int = 4 * 1024 * 1024
     purge_seconds: int = 60
     directory_seconds: int = 2
+    trace_months: int = 12
 
     def __post_init__(self) -> None:
         """Refuse what cannot work; raises ``MaillonError(CONFIGURATION)`` or ``TLS_REQUIRED``, naming the setting."""
@@ -56,7 +57,7 @@ class Settings:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"{name}: not a public Ed25519 JWK") from None
         if urlsplit(self.url).scheme not in ("http", "https") or self.url.endswith("/"):
             raise MaillonError(ErrorKind.CONFIGURATION, "url: an http(s) URL without trailing slash")
-        for name in ("threads", "connect_seconds", "answer_seconds", "writer_batch", "max_body_bytes"):
+        for name in ("threads", "connect_seconds", "answer_seconds", "writer_batch", "max_body_bytes", "trace_months"):
             if getattr(self, name) <= 0:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"{name}: must be above zero")
         # An order lives 10 s and no longer (DESIGN §7).

@@ -245,7 +245,7 @@ def _remember(order: Json, request: _Request, source: Source, at: datetime) -> N
         elif not any(source.store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
             seen = Reason.REQUEST_REPLAYED
         else:
-            source.store.served(order["order_id"], order["commitment"], at)
+            source.store.served(order["order_id"], order["leaf"], at)
     if seen is not None:
         raise OrderRefused(seen)
 

@@ -57,7 +57,7 @@ def search(
     limit = criteria.get("limit", DEFAULT_LIMIT)
     naming_person = view == "dpo" and "ref" in criteria
     where = AccessFilter(
-        person_id=person,
+        owner=person,
         trace_id=criteria.get("trace_id"),
         # A trace id is known to the partner that asked: from anyone else it would only confirm a guess.
         asked_by=reader.name if reader.partner is not None and "trace_id" in criteria else None,
@@ -72,10 +72,10 @@ def search(
         until=_moment(criteria, "until"),
         before_seq=criteria.get("cursor"),
     )
-    found = uow.access.search(where, limit)
+    found, after = uow.access.search(where, limit)
     _log_reading(uow, policy, reader, person, criteria, len(found))
     rows = [_shown(row, reader, view, policy, keyring) for row in found if view != "usager" or _concerns_person(row)]
-    return {"rows": rows, "next": found[-1].seq if len(found) == limit else None}
+    return {"rows": rows, "next": after}
 
 
 def explain_trace(uow: UnitOfWork, policy: Policy, trace_id: str) -> dict[str, Any]:

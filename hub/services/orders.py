@@ -18,6 +18,7 @@ from connectors.kit.runtime.ids import OrderId, Ref
 from connectors.kit.seal import Typ
 from connectors.kit.transport import INDISPONIBLE, JOSE, Transport, outcome_of
 from connectors.kit.trust import DirectoryPartner, OperationalKeys
+from consent.ledger.leaf import Leaf
 from hub.services.requests import PullRequest
 
 ORDER_LIFETIME: Final = timedelta(seconds=10)
@@ -69,7 +70,7 @@ class Planned:
     order_id: OrderId
     source: DirectoryPartner
     fields: int
-    commitment: bytes
+    leaf: Leaf
     authorities: tuple[str, ...]
 
 
@@ -94,7 +95,7 @@ def sign_order(
     keys: OperationalKeys,
     at: datetime,
 ) -> str:
-    """Return the order JWS: the requester's own request, the consents relied on, and the commitment of the log row."""
+    """Return the order JWS: the requester's own request, the consents relied on, and the log's leaf of this order."""
     payload = {
         "v": 1,
         "order_id": planned.order_id,
@@ -105,7 +106,7 @@ def sign_order(
         "request": request.jws,
         "authorities": list(planned.authorities),
         "policy_version": policy_version,
-        "commitment": b64url.encode(planned.commitment),
+        "leaf": b64url.encode(planned.leaf.encode()),
         "iat": to_epoch(at),
         "exp": _expiry(at),
     }

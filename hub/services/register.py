@@ -29,7 +29,6 @@ from hub.index.rules import (
 )
 from hub.keyring import Keyring
 from hub.store.index import IndexedRecord, IndexedToken
-from hub.store.secrets import SecretStore
 from hub.store.session import UnitOfWork
 
 _NEW = "new"
@@ -94,7 +93,7 @@ def prepare(keyring: Keyring, partner: DirectoryPartner, records: Iterable[Mappi
 
 
 def register(
-    uow: UnitOfWork, keyring: Keyring, secrets: SecretStore, slug: str, registrations: Sequence[Registration]
+    uow: UnitOfWork, keyring: Keyring, slug: str, registrations: Sequence[Registration]
 ) -> list[dict[str, str]]:
     """Link every record to a person, new or known; return ``{record_key, ref}``, or why not, in the same order.
 
@@ -105,11 +104,10 @@ def register(
     refusal says nothing of what others hold.
     """
     persons: list[PersonId | None] = []
-    new: list[PersonId] = []
     for registration in registrations:
         known = uow.persons.record_of(slug, registration.stored_key)
         if known is None:
-            person, record_id = _place(uow, slug, registration, new)
+            person, record_id = _place(uow, slug, registration)
         else:
             record_id, person = known
             if registration.held and not _correct(uow, record_id, person, registration):
@@ -120,9 +118,7 @@ def register(
         else:
             uow.persons.undeclare(person, slug, record_id)
         persons.append(person)
-    # Secrets first, in their own file: an orphan secret is harmless, a person without one is not.
-    linked = {person for person in persons if person is not None}
-    held = secrets.refs(linked - set(new)) | secrets.create_refs(new)
+    held = uow.secrets.refs(person for person in persons if person is not None)
     answers = []
     for whose, registration in zip(persons, registrations, strict=True):
         if whose is None:
@@ -139,14 +135,14 @@ def resolve(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> PersonId 
     return uow.persons.by_ref(slug, keyring.ref_lookup(slug, ref))
 
 
-def _place(uow: UnitOfWork, slug: str, registration: Registration, new: list[PersonId]) -> tuple[PersonId, str]:
+def _place(uow: UnitOfWork, slug: str, registration: Registration) -> tuple[PersonId, str]:
     answer = _settle(uow, slug, registration)
     if isinstance(answer, Link):
         person, rule = PersonId(answer.person), answer.rule.value
     else:
         doubtful = isinstance(answer, Review)
         person, rule = uow.persons.create(provisional=doubtful), _PROVISIONAL if doubtful else _NEW
-        new.append(person)
+        uow.secrets.create([person])
     record_id = uow.persons.add_record(
         person, slug, registration.stored_key, registration.flags, rule=rule, actor="hub"
     )

@@ -119,7 +119,7 @@ def _decided(
     asked: Sequence[SourceDecision],
     kept: tuple[Received, ...],
 ) -> Plan:
-    """Log the decision, and one row per order; an order's commitment is that of its own row, so that two sources
+    """Log the decision, and one row per order; an order carries the leaf of its own row, so that two sources
     shown theirs have nothing to join on."""
     paths, request = standing.policy.index.paths, trace.request
     withheld = standing.withheld(request.wanted)
@@ -157,9 +157,9 @@ def _ordered(uow: UnitOfWork, trace: Trace, standing: Standing, decision: Source
     event = access_event(
         trace, said, standing.policy.version, uow.at, source=slug, more={"order_id": order_id, "source": slug}
     )
-    commitment = uow.access.append(event).commitment
+    leaf = uow.access.append(event).leaf
     authorities = tuple(row.jws for row in standing.events if row.record_id in relied_on)
-    return Planned(order_id, decision.source, decision.sendable, commitment, authorities)
+    return Planned(order_id, decision.source, decision.sendable, leaf, authorities)
 
 
 def _order(hub: Hub, plan: Plan) -> list[Received]:

@@ -1,22 +1,33 @@
-"""The access log: what was asked, decided, delivered and read, appended before anything leaves (DESIGN §1.4, §9)."""
+"""The access log: what was asked, decided, delivered and read, appended before anything leaves (DESIGN §1.4, §9).
+
+In clear stands what a search needs: when, which partner, why, how it ended. Whom it is about is a random tag of the
+month, everything else the event's sealed content.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select
 
 from connectors.kit.runtime.ids import EventId, PersonId
-from hub.store.journal import EventClass, Journal, canonical
-from hub.store.tables import access_agent, access_event, access_field
+from consent.ledger.leaf import EventClass, Leaf
+from hub.store.journal import Journal, opening_of
+from hub.store.secrets import SecretStore, Trace
+from hub.store.tables import access_agent, access_event, access_field, journal
 
 # Written once: building a statement costs more than running it.
 _EVENT, _AGENT, _FIELD = insert(access_event), insert(access_agent), insert(access_field)
+_ROWS = (
+    select(access_event, access_agent.c.agent, access_agent.c.case)
+    .add_columns(*(journal.c[name] for name in ("class", "commitment", "ciphertext_digest", "sealed")))
+    .join(journal, journal.c.seq == access_event.c.seq)
+    .outerjoin(access_agent, access_agent.c.seq == access_event.c.seq)
+)
 
 
 class AccessKind(StrEnum):
@@ -25,11 +36,20 @@ class AccessKind(StrEnum):
     DECIDED = "decided"
     """A request was decided, refusals included."""
     ORDERED = "ordered"
-    """A source was ordered to send; its commitment is in the order."""
+    """A source was ordered to send; its leaf is in the order."""
     DELIVERED = "delivered"
     """The answer that left, after the second gate."""
     READ = "read"
     """Somebody read this log."""
+
+
+# As ledger events are named: subject:object:action.
+_NAMES = {
+    AccessKind.DECIDED: "access:request:decided",
+    AccessKind.ORDERED: "access:source:ordered",
+    AccessKind.DELIVERED: "access:answer:delivered",
+    AccessKind.READ: "access:log:read",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +72,10 @@ class AccessEvent:
 
 @dataclass(frozen=True, slots=True)
 class AppendedEvent:
-    """Where an event stands, and its commitment."""
+    """Where an event stands, and its leaf."""
 
     seq: int
-    commitment: bytes
+    leaf: Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,6 @@ class AccessRow:
     purpose: str | None
     outcome: str
     payload: dict[str, Any]
-    salt: bytes
     at: datetime
     agent: str | None
     case: str | None
@@ -80,9 +99,9 @@ class AccessRow:
 
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
-    """Which rows; every member given must hold."""
+    """Which rows; every member given must hold. ``owner`` is a person, or the receipt of an erased one's erasure."""
 
-    person_id: PersonId | None = None
+    owner: str | None = None
     trace_id: str | None = None
     asked_by: str | None = None
     partner: str | None = None
@@ -100,16 +119,18 @@ class AccessFilter:
 class AccessLog:
     """Rows of ``access_event`` and its children."""
 
-    def __init__(self, connection: Connection, journal: Journal, at: datetime) -> None:
+    def __init__(self, connection: Connection, journal: Journal, secrets: SecretStore, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
         self._journal = journal
+        self._secrets = secrets
         self._at = at
 
     def append(self, event: AccessEvent) -> AppendedEvent:
-        """Append one event and its fields; the payload is committed to as its JCS bytes."""
-        payload = canonical(event.payload)
-        seq, salt, bound = self._journal.append(EventClass.ACCESS, payload, event_id=event.event_id)
+        """Append one event and its fields."""
+        body = {"event": _NAMES[event.kind], **event.payload}
+        appended = self._journal.append(EventClass.ACCESS, body, person=event.person_id, event_id=event.event_id)
+        seq = appended.seq
         self._connection.execute(
             _EVENT,
             {
@@ -117,13 +138,11 @@ class AccessLog:
                 "event_id": event.event_id,
                 "kind": event.kind.value,
                 "trace_id": event.trace_id,
-                "person_id": event.person_id,
+                "subject_tag": appended.tag,
                 "partner": event.partner,
                 "source": event.source,
                 "purpose": event.purpose,
                 "outcome": event.outcome,
-                "payload": payload.decode(),
-                "salt": salt,
                 "at": self._at,
             },
         )
@@ -139,35 +158,61 @@ class AccessLog:
         if event.fields:
             rows = [{"seq": seq, "path": path, "status": status} for path, status in event.fields.items()]
             self._connection.execute(_FIELD, rows)
-        return AppendedEvent(seq, bound)
+        return AppendedEvent(seq, appended.leaf)
 
-    def search(self, where: AccessFilter, limit: int) -> list[AccessRow]:
-        """Return at most ``limit`` matching rows, newest first."""
-        query = (
-            select(access_event, access_agent.c.agent, access_agent.c.case)
-            .outerjoin(access_agent, access_agent.c.seq == access_event.c.seq)
-            .where(*_conditions(where))
-            .order_by(access_event.c.seq.desc())
-            .limit(limit)
-        )
-        return [_row(row) for row in self._connection.execute(query)]
+    def search(self, where: AccessFilter, limit: int) -> tuple[list[AccessRow], int | None]:
+        """Return at most ``limit`` matching rows, newest first, and where the next page begins (None: no more).
+
+        Rows whose month's key has died are not there any more; those of an erased person are there for whoever names
+        the erasure's receipt. Raises ``MaillonError(STORAGE)`` when one is not what was appended.
+        """
+        conditions = _conditions(where)
+        if where.owner is not None:
+            tags = [trace.tag for trace in self._secrets.traces_of(where.owner)]
+            conditions.append(access_event.c.subject_tag.in_(tags))
+        query = _ROWS.where(*conditions).order_by(access_event.c.seq.desc()).limit(limit)
+        found = self._connection.execute(query).all()
+        return self._opened(found, where.owner), found[-1].seq if len(found) == limit else None
 
     def trace(self, trace_id: str) -> list[AccessRow]:
-        """Return every event of one trace, oldest first."""
-        query = (
-            select(access_event, access_agent.c.agent, access_agent.c.case)
-            .outerjoin(access_agent, access_agent.c.seq == access_event.c.seq)
-            .where(access_event.c.trace_id == trace_id)
-            .order_by(access_event.c.seq)
+        """Return every event of one trace that can still be read, oldest first; raises as :meth:`search`."""
+        query = _ROWS.where(access_event.c.trace_id == trace_id).order_by(access_event.c.seq)
+        return self._opened(self._connection.execute(query).all(), None)
+
+    def _opened(self, rows: Sequence[Row[Any]], owner: str | None) -> list[AccessRow]:
+        tags = {row.subject_tag for row in rows if row.subject_tag is not None}
+        traces = self._secrets.by_tag(tags) if tags else {}
+        opened = []
+        for row in rows:
+            trace = traces.get(row.subject_tag)
+            is_hidden = row.subject_tag is not None and (trace is None or (trace.restricted and trace.owner != owner))
+            if row.sealed is not None and not is_hidden:
+                opened.append(self._row(row, trace))
+        return opened
+
+    def _row(self, row: Row[Any], trace: Trace | None) -> AccessRow:
+        payload = opening_of(row, self._secrets.system_key if trace is None else trace.key).body
+        return AccessRow(
+            row.seq,
+            row.event_id,
+            AccessKind(row.kind),
+            row.trace_id,
+            None if trace is None else PersonId(trace.owner),
+            row.partner,
+            row.source,
+            row.purpose,
+            row.outcome,
+            payload,
+            row.at,
+            row.agent,
+            row.case,
         )
-        return [_row(row) for row in self._connection.execute(query)]
 
 
 def _conditions(where: AccessFilter) -> list[ColumnElement[bool]]:
     table = access_event.c
     conditions: list[ColumnElement[bool]] = []
     for column, value in (
-        (table.person_id, where.person_id),
         (table.trace_id, where.trace_id),
         (table.partner, where.asked_by),
         (table.partner, where.partner),
@@ -190,8 +235,3 @@ def _conditions(where: AccessFilter) -> list[ColumnElement[bool]]:
     if where.before_seq is not None:
         conditions.append(table.seq < where.before_seq)
     return conditions
-
-
-def _row(row: Row[Any]) -> AccessRow:
-    fields = {name: getattr(row, name) for name in AccessRow.__slots__}
-    return AccessRow(**{**fields, "kind": AccessKind(row.kind), "payload": orjson.loads(row.payload)})

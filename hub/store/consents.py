@@ -1,15 +1,18 @@
-"""Consent events, one immutable row each, with the exact signed bytes received."""
+"""Consent events, one immutable row each; the exact signed bytes received are the event's sealed content."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
-from hub.store.journal import EventClass, Journal
-from hub.store.tables import consent_event
+from consent.ledger.leaf import EventClass
+from hub.store.journal import Journal, opening_of
+from hub.store.secrets import SecretStore
+from hub.store.tables import consent_event, journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,57 +29,93 @@ class StoredEvent:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Where an accepted event stands, without its content."""
+
+    person_id: PersonId
+    seq: int
+    receipt_id: str
+
+
 # Written once: building a statement costs more than running it.
-_EVENTS = select(*(consent_event.c[name] for name in StoredEvent.__slots__)).order_by(consent_event.c.seq)
-_OF = _EVENTS.where(consent_event.c.person_id == bindparam("person_id"))
+_OF = (
+    select(*(consent_event.c[name] for name in ("person_id", "seq", "record_id", "kind", "collector", "receipt_id")))
+    .add_columns(*(journal.c[n] for n in ("event_id", "class", "at", "commitment", "ciphertext_digest", "sealed")))
+    .join(journal, journal.c.seq == consent_event.c.seq)
+    .where(consent_event.c.person_id == bindparam("person_id"))
+    .order_by(consent_event.c.seq)
+)
+_PLACE = select(consent_event.c.person_id, consent_event.c.seq, consent_event.c.receipt_id)
+_BY_DIGEST = _PLACE.where(consent_event.c.jws_digest == bindparam("digest"))
+_BY_RECEIPT = _PLACE.where(consent_event.c.receipt_id == bindparam("receipt"))
+_OWNER = select(consent_event.c.person_id).where(consent_event.c.record_id == bindparam("record")).limit(1)
+_INSERT = insert(consent_event)
 
 
 class ConsentRegister:
     """Rows of ``consent_event``. A trigger moves the person's version with each of them."""
 
-    def __init__(self, connection: Connection, journal: Journal, at: datetime) -> None:
+    def __init__(self, connection: Connection, journal: Journal, secrets: SecretStore, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
         self._journal = journal
+        self._secrets = secrets
         self._at = at
 
     def append(
         self, person_id: PersonId, *, record_id: str, kind: str, collector: str, jws: str, digest: str, salt: bytes
-    ) -> StoredEvent:
+    ) -> Accepted:
         """Append one accepted event; ``digest`` is the JWS's, ``salt`` the one that hides its subject."""
-        seq, commitment_salt, _ = self._journal.append(EventClass.CONSENT, jws.encode("ascii"))
+        appended = self._journal.append(EventClass.CONSENT, jws, person=person_id)
         receipt_id = new_uuid()
         self._connection.execute(
-            insert(consent_event),
+            _INSERT,
             {
                 "person_id": person_id,
-                "seq": seq,
+                "seq": appended.seq,
                 "record_id": record_id,
                 "kind": kind,
                 "collector": collector,
-                "jws": jws,
                 "jws_digest": digest,
                 "salt": salt,
-                "commitment_salt": commitment_salt,
                 "receipt_id": receipt_id,
                 "at": self._at,
             },
         )
-        return StoredEvent(person_id, seq, record_id, kind, collector, jws, receipt_id, self._at)
+        return Accepted(person_id, appended.seq, receipt_id)
 
     def of(self, person_id: PersonId) -> list[StoredEvent]:
-        """Return a person's events in the order of their acceptance."""
-        return [StoredEvent(*row) for row in self._connection.execute(_OF, {"person_id": person_id})]
+        """Return a person's events in the order of their acceptance.
 
-    def by_digest(self, digest: str) -> StoredEvent | None:
+        Raises ``MaillonError(STORAGE)`` when one is not what was accepted.
+        """
+        rows = self._connection.execute(_OF, {"person_id": person_id}).all()
+        if not rows:
+            return []
+        key = self._secrets.consent_key(person_id)
+        return [_stored(row, key) for row in rows]
+
+    def by_digest(self, digest: str) -> Accepted | None:
         """Return the event accepted from the JWS with this digest."""
-        found = self._read(consent_event.c.jws_digest == digest)
-        return found[0] if found else None
+        return self._place(_BY_DIGEST, digest=digest)
+
+    def by_receipt(self, receipt_id: str) -> Accepted | None:
+        """Return the event whose receipt this is."""
+        return self._place(_BY_RECEIPT, receipt=receipt_id)
 
     def owner_of(self, record_id: str) -> PersonId | None:
         """Return whose consent record this is, None when the id was never used."""
-        found = self._read(consent_event.c.record_id == record_id)
-        return found[0].person_id if found else None
+        found = self._connection.execute(_OWNER, {"record": record_id}).scalar()
+        return None if found is None else PersonId(found)
 
-    def _read(self, *where: object) -> list[StoredEvent]:
-        return [StoredEvent(*row) for row in self._connection.execute(_EVENTS.where(*where))]  # type: ignore[arg-type]
+    def _place(self, query: Any, **values: str) -> Accepted | None:
+        row = self._connection.execute(query, values).one_or_none()
+        return None if row is None else Accepted(PersonId(row.person_id), row.seq, row.receipt_id)
+
+
+def _stored(row: Row[Any], key: bytes) -> StoredEvent:
+    jws = str(opening_of(row, key).body)
+    return StoredEvent(
+        PersonId(row.person_id), row.seq, row.record_id, row.kind, row.collector, jws, row.receipt_id, row.at
+    )

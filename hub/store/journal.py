@@ -1,68 +1,165 @@
-"""The one order of every event, and the commitment that binds each event's content.
+"""The one order of every event: sealed, committed to, chained to the subject's last one, on its way into the log.
 
-A commitment is ``SHA-256(tag ‖ r32 ‖ JCS(payload))`` (DESIGN §8): it says nothing without the random ``r32``, which
-stays beside the payload. The rows are what the Merkle log will take its leaves from.
+Consent events are sealed under the person's ``k_consent``, whatever else is about a person under its ``k_trace`` of
+the month, what is about no one under the hub's own key. A row enters the log's inbox by trigger, in the same
+transaction (DESIGN §8).
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from typing import Any
 
-import orjson
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from connectors.kit.runtime.ids import EventId, new_uuid
-from hub.store.tables import journal
+from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
+from consent.ledger.envelope import Link
+from consent.ledger.leaf import EventClass, Leaf
+from consent.ledger.merkle import leaf_hash
+from hub.store.sealing import Body, Opening, envelope_of, event_id_bytes, open_event, seal_event
+from hub.store.secrets import SecretStore
+from hub.store.tables import Instant, erasing, journal, subject_head
 
-_TAG = b"maillon/event/v1"
+# Written once: building a statement costs more than running it.
 _INSERT = insert(journal)
+_LAST = select(func.coalesce(func.max(journal.c.seq), 0))
+_HEAD = select(subject_head.c.n, subject_head.c.leaf_hash).where(subject_head.c.person_id == bindparam("of"))
+_MOVE = update(subject_head).where(subject_head.c.person_id == bindparam("of"))
+_ROW = select(journal).where(journal.c.seq == bindparam("of"))
 
 
-class EventClass(StrEnum):
-    """What an event is about; one byte of the future leaf."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event to append. ``person`` is whom it is about, None for no one."""
 
-    CONSENT = "consent"
-    ACCESS = "access"
-    POLICY = "policy"
-    KEY = "key"
-
-
-def canonical(payload: Mapping[str, object]) -> bytes:
-    """Return the JCS bytes (RFC 8785) of an event's payload: ASCII member names, no fractions.
-
-    Within those bounds sorted compact JSON is JCS; a test holds it against ``rfc8785``, which is fifty times slower.
-    """
-    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+    event_class: EventClass
+    body: Body
+    person: PersonId | None = None
+    event_id: EventId | None = None
 
 
-def commitment(salt: bytes, payload: bytes) -> bytes:
-    """Return the 32-byte commitment to the exact ``payload`` bytes under the 32 random bytes ``salt``."""
-    return hashlib.sha256(_TAG + salt + payload).digest()
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an event stands, its leaf, and the tag its person's trace is found by (None for consents and no one)."""
+
+    seq: int
+    leaf: Leaf
+    tag: bytes | None
 
 
 class Journal:
-    """Appends events; reads none of their content."""
+    """Rows of ``journal`` and the chain of each person."""
 
-    def __init__(self, connection: Connection, at: datetime) -> None:
+    def __init__(self, connection: Connection, secrets: SecretStore, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
+        self._secrets = secrets
         self._at = at
 
-    def append(self, kind: EventClass, payload: bytes, *, event_id: EventId | None = None) -> tuple[int, bytes, bytes]:
-        """Append one event; return its sequence number, the salt drawn for it and its commitment."""
-        salt = secrets.token_bytes(32)
-        bound = commitment(salt, payload)
-        result = self._connection.execute(
-            _INSERT,
-            {"event_id": event_id or new_uuid(), "class": kind.value, "at": self._at, "commitment": bound},
-        )
-        assert result.inserted_primary_key is not None  # noqa: S101 (one row was inserted)
-        return int(result.inserted_primary_key[0]), salt, bound
+    def append(
+        self,
+        event_class: EventClass,
+        body: Body,
+        *,
+        person: PersonId | None = None,
+        event_id: EventId | None = None,
+    ) -> Appended:
+        """Append one event."""
+        return self.append_all([Draft(event_class, body, person, event_id)])[0]
+
+    def append_all(self, drafts: Sequence[Draft]) -> list[Appended]:
+        """Append events in their order; many cost little more than one."""
+        if not drafts:
+            return []
+        traced = {d.person for d in drafts if d.person is not None and d.event_class is not EventClass.CONSENT}
+        traces = self._secrets.traces(traced, self._at) if traced else {}
+        heads = {person: self._head(person) for person in {d.person for d in drafts if d.person is not None}}
+        at_us = Instant.to_microseconds(self._at)
+        seq = int(self._connection.execute(_LAST).scalar_one())
+        rows: list[dict[str, Any]] = []
+        made: list[Appended] = []
+        for draft in drafts:
+            event_id, link, tag, key = draft.event_id or new_uuid(), None, None, self._secrets.system_key
+            if draft.person is not None:
+                n, before = heads[draft.person]
+                link = Link(n + 1, before)
+                if draft.event_class is EventClass.CONSENT:
+                    key = self._secrets.consent_key(draft.person)
+                else:
+                    key, tag = traces[draft.person].key, traces[draft.person].tag
+            leaf, sealed = seal_event(key, draft.event_class, event_id, at_us, envelope_of(draft.body, link))
+            if draft.person is not None and link is not None:
+                heads[draft.person] = (link.n, leaf_hash(leaf.encode()))
+            seq += 1
+            rows.append(
+                {
+                    "seq": seq,
+                    "event_id": event_id,
+                    "class": draft.event_class.value,
+                    "at": self._at,
+                    "commitment": leaf.commitment,
+                    "ciphertext_digest": leaf.ciphertext_digest,
+                    "sealed": sealed,
+                }
+            )
+            made.append(Appended(seq, leaf, tag))
+        self._connection.execute(_INSERT, rows)
+        if heads:
+            moved = [{"of": person, "n": n, "leaf_hash": newest} for person, (n, newest) in heads.items()]
+            self._connection.execute(_MOVE, moved)
+        return made
+
+    def open(self, seq: int, key: bytes) -> Opening | None:
+        """Return the opening of event ``seq`` under its subject's key; None when there is no content any more.
+
+        Raises ``MaillonError(STORAGE)`` when it is not what was sealed.
+        """
+        row = self._connection.execute(_ROW, {"of": seq}).one_or_none()
+        return None if row is None or row.sealed is None else opening_of(row, key)
+
+    def head(self, person: PersonId) -> tuple[int, bytes | None]:
+        """Return how many events a person has had, and the leaf hash of the newest."""
+        return self._head(person)
 
     def length(self) -> int:
         """Return the sequence number of the last event, 0 when there is none."""
-        return int(self._connection.execute(select(func.coalesce(func.max(journal.c.seq), 0))).scalar_one())
+        return int(self._connection.execute(_LAST).scalar_one())
+
+    @contextmanager
+    def erasing(self, seq: int) -> Iterator[None]:
+        """Let the erasure or retention event ``seq``, appended in this transaction, empty and delete what it names."""
+        self._connection.execute(insert(erasing), {"seq": seq})
+        yield
+        self._connection.execute(delete(erasing))
+
+    def empty(self, seqs: Sequence[int], by: int) -> None:
+        """Drop the content of events for good; inside :meth:`erasing` of the event ``by``. Their leaves stay."""
+        for seq in seqs:
+            self._connection.execute(
+                update(journal).where(journal.c.seq == seq, journal.c.sealed.is_not(None)),
+                {"sealed": None, "emptied_by": by},
+            )
+
+    def _head(self, person: PersonId) -> tuple[int, bytes | None]:
+        row = self._connection.execute(_HEAD, {"of": person}).one()
+        return row.n, row.leaf_hash
+
+
+def leaf_of(row: Row[Any] | Mapping[str, Any]) -> Leaf:
+    """Return the leaf of a ``journal`` row."""
+    fields = row if isinstance(row, Mapping) else row._mapping
+    return Leaf(
+        EventClass(fields["class"]),
+        event_id_bytes(fields["event_id"]),
+        Instant.to_microseconds(fields["at"]),
+        fields["commitment"],
+        fields["ciphertext_digest"],
+    )
+
+
+def opening_of(row: Row[Any], key: bytes) -> Opening:
+    """Return what a ``journal`` row (with ``sealed``) holds; raises ``MaillonError(STORAGE)``."""
+    return open_event(key, leaf_of(row), row.sealed)

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select
 
-from hub.store.journal import EventClass, Journal, canonical
+from consent.ledger.leaf import EventClass
+from hub.store.journal import Journal
 from hub.store.tables import directory_version, partner_event
 
 # Written once: building a statement costs more than running it.
@@ -37,8 +38,10 @@ class Partners:
 
     def suspend(self, slug: str, *, suspended: bool, reason: str, actor: str) -> None:
         """Append a suspension (or its end)."""
-        payload = canonical({"actor": actor, "reason": reason, "slug": slug, "suspended": suspended})
-        seq, salt, _ = self._journal.append(EventClass.POLICY, payload)
+        name = "policy:partner:suspended" if suspended else "policy:partner:resumed"
+        seq = self._journal.append(
+            EventClass.POLICY, {"event": name, "actor": actor, "reason": reason, "slug": slug}
+        ).seq
         self._connection.execute(
             insert(partner_event),
             {
@@ -47,7 +50,6 @@ class Partners:
                 "suspended": suspended,
                 "reason": reason,
                 "actor": actor,
-                "salt": salt,
                 "at": self._at,
             },
         )
@@ -69,7 +71,8 @@ class Partners:
 
     def accept_directory(self, version: int, digest: str) -> None:
         """Remember that ``version`` was accepted; the caller has checked that it is the newest."""
-        seq, _, _ = self._journal.append(EventClass.KEY, canonical({"directory": digest, "version": version}))
+        body = {"event": "key:directory:accepted", "digest": digest, "version": version}
+        seq = self._journal.append(EventClass.KEY, body).seq
         self._connection.execute(
             insert(directory_version),
             {

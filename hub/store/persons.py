@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
-from hub.store.tables import holding, link, person, person_ref, record
+from hub.store.tables import holding, link, person, person_ref, record, subject_head
 
 # What every pull reads. Written once: building a statement costs more than running it.
 _VERSION = select(person.c.version).where(person.c.person_id == bindparam("person_id"))
@@ -48,6 +48,7 @@ class Persons:
                 "provisional": provisional,
             },
         )
+        self._connection.execute(insert(subject_head), {"person_id": person_id, "n": 0, "leaf_hash": None})
         return person_id
 
     def version(self, person_id: PersonId) -> int:

@@ -4,6 +4,8 @@ An item is a function of a ``UnitOfWork``. The writer takes every item that wait
 gives each its own SAVEPOINT, commits once (WAL, ``synchronous=FULL``) and only then answers: whoever has an answer
 has a durable write. An item that raises loses its own savepoint and nothing else; a storage failure or a failed
 commit fails every item of the batch, and nothing of it was acknowledged (DESIGN §1.9, §8).
+
+Once every item is done, and before the one commit, the secrets the batch drew are made durable in their own file.
 """
 
 from __future__ import annotations
@@ -25,10 +27,13 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.store.access import AccessLog
 from hub.store.bookkeeping import Bookkeeping
 from hub.store.consents import ConsentRegister
+from hub.store.in_force import InForce
 from hub.store.index import Index
 from hub.store.journal import Journal
+from hub.store.matches import Matches
 from hub.store.partners import Partners
 from hub.store.persons import Persons
+from hub.store.secrets import SecretStore
 
 T = TypeVar("T")
 
@@ -41,12 +46,13 @@ class UnitOfWork:
     """
 
     connection: Connection
+    secrets: SecretStore
     at: datetime
 
     @cached_property
     def journal(self) -> Journal:
         """The one order of all events."""
-        return Journal(self.connection, self.at)
+        return Journal(self.connection, self.secrets, self.at)
 
     @cached_property
     def persons(self) -> Persons:
@@ -61,17 +67,27 @@ class UnitOfWork:
     @cached_property
     def consents(self) -> ConsentRegister:
         """Consent events."""
-        return ConsentRegister(self.connection, self.journal, self.at)
+        return ConsentRegister(self.connection, self.journal, self.secrets, self.at)
 
     @cached_property
     def access(self) -> AccessLog:
         """Access events."""
-        return AccessLog(self.connection, self.journal, self.at)
+        return AccessLog(self.connection, self.journal, self.secrets, self.at)
+
+    @cached_property
+    def matches(self) -> Matches:
+        """Decisions about whose a record is."""
+        return Matches(self.connection, self.journal)
 
     @cached_property
     def partners(self) -> Partners:
         """Directory versions and suspensions."""
         return Partners(self.connection, self.journal, self.at)
+
+    @cached_property
+    def in_force(self) -> InForce:
+        """Policies and log keys, each from its event on."""
+        return InForce(self.connection, self.journal, self.at)
 
     @cached_property
     def bookkeeping(self) -> Bookkeeping:
@@ -88,16 +104,17 @@ class _Item:
 class Reads:
     """Runs read-only units of work, each on one snapshot of what was committed before it began."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, secrets: SecretStore, clock: Clock) -> None:
         """``engine`` is a read-only engine (``open_engine(..., read_only=True)``)."""
         self._engine = engine
+        self._secrets = secrets
         self._clock = clock
 
     def run(self, work: Callable[[UnitOfWork], T]) -> T:
         """Return ``work(uow)``. Raises what it raises, and ``MaillonError(STORAGE)`` when the file fails."""
         try:
             with self._engine.connect() as connection, connection.begin():
-                return work(UnitOfWork(connection, self._clock.now()))
+                return work(UnitOfWork(connection, self._secrets, self._clock.now()))
         except DBAPIError as error:
             raise _storage() from error
 
@@ -109,9 +126,10 @@ class Reads:
 class Writer:
     """The one writer thread of the hub's process."""
 
-    def __init__(self, engine: Engine, clock: Clock, *, batch: int = 64) -> None:
+    def __init__(self, engine: Engine, secrets: SecretStore, clock: Clock, *, batch: int = 64) -> None:
         """``engine`` is a writing engine; ``batch`` bounds how many items share one commit."""
         self._engine = engine
+        self._secrets = secrets
         self._clock = clock
         self._batch = batch
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -180,8 +198,11 @@ class Writer:
             try:
                 transaction = connection.begin()
                 outcomes = [(item, *self._one(connection, item)) for item in items]
+                # Before the commit that relies on them: an orphan secret is harmless, an event without one is not.
+                self._secrets.flush()
                 transaction.commit()
             except BaseException:
+                self._secrets.discard()
                 # What SQLite thinks of the transaction is unknown: closing the file's handle undoes it for sure.
                 connection.invalidate()
                 raise
@@ -190,7 +211,7 @@ class Writer:
     def _one(self, connection: Connection, item: _Item) -> tuple[Any, BaseException | None]:
         connection.exec_driver_sql("SAVEPOINT item")
         try:
-            result = item.work(UnitOfWork(connection, self._clock.now()))
+            result = item.work(UnitOfWork(connection, self._secrets, self._clock.now()))
         except IntegrityError as error:
             _undo(connection)
             failure = MaillonError(ErrorKind.CONFLICT, "the change contradicts what is stored")

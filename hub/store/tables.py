@@ -1,7 +1,9 @@
 """Every table of ``hub.db`` and ``secrets.db``. Migrations create them; a test compares the two.
 
 Person tables are keyed ``(person_id, …)`` first, the token table by token first, event tables stand alone
-(DESIGN §13). ``EVENT_TABLES`` never change: the migrations' triggers refuse UPDATE and DELETE on them.
+(DESIGN §13). What was written in an event table is never changed, by the migrations' triggers; rows of
+``ERASABLE`` may be deleted, and the content of a ``journal`` row emptied, only beside an erasure or retention event
+of the same transaction (``erasing``).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -41,13 +44,16 @@ class Instant(types.TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
+    @staticmethod
+    def to_microseconds(at: datetime) -> int:
+        """Return whole microseconds since 1970; ``ValueError`` for a naive datetime."""
+        if at.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the store")
+        return (at - _EPOCH) // timedelta(microseconds=1)
+
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:  # noqa: ARG002 (SQLAlchemy's)
         """Refuse naive datetimes: they have no place in the store."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a naive datetime has no place in the store")
-        return (value - _EPOCH) // timedelta(microseconds=1)
+        return None if value is None else self.to_microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:  # noqa: ARG002 (SQLAlchemy's)
         """Return the aware datetime."""
@@ -57,7 +63,8 @@ class Instant(types.TypeDecorator[datetime]):
 hub = MetaData(naming_convention=_NAMES)
 secrets = MetaData(naming_convention=_NAMES)
 
-# The one order of every event. Later the inbox of the Merkle log: a leaf is (class, event_id, at, commitment).
+# Every event, in the one order of their acceptance. ``sealed`` holds its content (``hub.store.sealing``); emptied by
+# the erasure or retention event ``emptied_by``, the row stays: the log's leaf is made of its other columns.
 journal = Table(
     "journal",
     hub,
@@ -66,7 +73,68 @@ journal = Table(
     Column("class", String(16), nullable=False),
     Column("at", Instant, nullable=False),
     Column("commitment", LargeBinary(32), nullable=False),
+    Column("ciphertext_digest", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary),
+    Column("emptied_by", Integer, ForeignKey("journal.seq")),
     sqlite_autoincrement=True,
+)
+
+# Filled by a trigger on the journal, emptied by the sequencer: no event can miss the log.
+inbox = Table("inbox", hub, Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False))
+
+# Leaf number → event. The leaf itself is made of the event's row.
+entry = Table(
+    "entry",
+    hub,
+    Column("leaf_index", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, ForeignKey("journal.seq"), nullable=False, unique=True),
+    Column("leaf_hash", LargeBinary(32), nullable=False),
+    Index("ix_entry_leaf_hash", "leaf_hash"),
+)
+
+# The tree, 256 hashes wide (C2SP tlog-tiles); the last tile of each level grows.
+tile = Table(
+    "tile",
+    hub,
+    Column("level", Integer, nullable=False),
+    Column("idx", Integer, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("level", "idx"),
+)
+
+# Signed notes (C2SP tlog-checkpoint). Old ones are thinned, never those a witness cosigned.
+checkpoint = Table(
+    "checkpoint",
+    hub,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_checkpoint_at", "at"),
+)
+
+# Signature lines of witnesses under a checkpoint.
+cosignature = Table(
+    "cosignature",
+    hub,
+    Column("size", Integer, ForeignKey("checkpoint.size"), nullable=False),
+    Column("witness", String(128), nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("size", "witness"),
+)
+
+# One row: how many leaves are in. Moved by compare-and-set alone, so that two sequencers cannot both add.
+tree_head = Table(
+    "tree_head",
+    hub,
+    Column("id", Integer, CheckConstraint("id = 1", name="ck_tree_head_id"), primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+)
+
+# Holds a row only inside the transaction that erases: which event lets it. See ``ERASABLE``.
+erasing = Table(
+    "erasing", hub, Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False)
 )
 
 person = Table(
@@ -77,6 +145,15 @@ person = Table(
     Column("provisional", Boolean, nullable=False),
     # Bumped by trigger with every consent event: what the second gate compares.
     Column("version", Integer, nullable=False, server_default="0"),
+)
+
+# The newest event of each person, of whatever class: what the person's next event names as the one before it.
+subject_head = Table(
+    "subject_head",
+    hub,
+    Column("person_id", String(36), ForeignKey("person.person_id"), primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("leaf_hash", LargeBinary(32)),
 )
 
 # One row per record a partner registered. ``record_key`` is stored keyed: it cannot be looked up without the keyring.
@@ -163,12 +240,10 @@ consent_event = Table(
     Column("record_id", String(64), nullable=False),
     Column("kind", String(24), nullable=False),
     Column("collector", String(32), nullable=False),
-    # The exact bytes received: what the sources will verify.
-    Column("jws", Text, nullable=False),
+    # The signed bytes themselves are the event's content, in the journal.
     Column("jws_digest", String(43), nullable=False, unique=True),
     Column("salt", LargeBinary, nullable=False),
-    Column("commitment_salt", LargeBinary(32), nullable=False),
-    Column("receipt_id", String(36), nullable=False),
+    Column("receipt_id", String(36), nullable=False, unique=True),
     Column("at", Instant, nullable=False),
     PrimaryKeyConstraint("person_id", "seq"),
     Index("ix_consent_event_record_id", "record_id"),
@@ -181,17 +256,14 @@ access_event = Table(
     Column("event_id", String(36), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("trace_id", String(32), nullable=False),
-    # Null when the ref meant no one: the refusal is logged all the same.
-    Column("person_id", String(36)),
+    # The person's of that month, in secrets.db. Null when the ref meant no one: the refusal is logged all the same.
+    Column("subject_tag", LargeBinary(16)),
     Column("partner", String(32), nullable=False),
     Column("source", String(32)),
     Column("purpose", String(64)),
     Column("outcome", String(24), nullable=False),
-    # Exact JCS bytes, as committed to in the journal with ``salt``.
-    Column("payload", Text, nullable=False),
-    Column("salt", LargeBinary(32), nullable=False),
     Column("at", Instant, nullable=False),
-    Index("ix_access_event_person_id", "person_id", "seq"),
+    Index("ix_access_event_subject_tag", "subject_tag", "seq"),
     Index("ix_access_event_trace_id", "trace_id"),
     Index("ix_access_event_partner", "partner", "seq"),
 )
@@ -216,6 +288,16 @@ access_agent = Table(
     Column("case", String(64)),
 )
 
+# How a record came to be a person's, and every doubt about it. Details are the event's content.
+match_event = Table(
+    "match_event",
+    hub,
+    Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False),
+    Column("subject_tag", LargeBinary(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Index("ix_match_event_subject_tag", "subject_tag", "seq"),
+)
+
 partner_event = Table(
     "partner_event",
     hub,
@@ -224,9 +306,26 @@ partner_event = Table(
     Column("suspended", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
     Column("actor", String(32), nullable=False),
-    Column("salt", LargeBinary(32), nullable=False),
     Column("at", Instant, nullable=False),
     PrimaryKeyConstraint("slug", "seq"),
+)
+
+# Policies that were in force, and the keys that signed checkpoints, each from its event on.
+policy_version = Table(
+    "policy_version",
+    hub,
+    Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False),
+    Column("version", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+log_key = Table(
+    "log_key",
+    hub,
+    Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False),
+    # C2SP vkeys, one a line, in the order of their signatures.
+    Column("vkeys", Text, nullable=False),
+    Column("at", Instant, nullable=False),
 )
 
 directory_version = Table(
@@ -259,12 +358,19 @@ person_secret = Table(
     PrimaryKeyConstraint("person_id", "use"),
 )
 
-EVENT_TABLES = (
-    "journal",
-    "consent_event",
-    "access_event",
-    "access_field",
-    "access_agent",
-    "partner_event",
-    "directory_version",
+# One month of one person. ``owner_id`` is the person; once erased, the erasure receipt.
+trace_key = Table(
+    "trace_key",
+    secrets,
+    Column("owner_id", String(36), nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("tag", LargeBinary(16), nullable=False, unique=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("restricted", Boolean, nullable=False),
+    PrimaryKeyConstraint("owner_id", "month"),
+    Index("ix_trace_key_expires_at", "expires_at"),
 )
+
+ERASABLE = ("consent_event", "access_event", "access_field", "access_agent", "match_event")
+EVENT_TABLES = ("journal", "entry", "partner_event", "directory_version", "policy_version", "log_key", *ERASABLE)

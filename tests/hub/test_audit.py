@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
 from connectors.kit.runtime.errors import ErrorKind
+from consent.ledger.leaf import EventClass
 from consent.model import EventKind
 from hub.store.engine import open_engine
+from hub.store.journal import opening_of
+from hub.store.sealing import seal_event
+from hub.store.tables import Instant, journal
 from schemas.registry import validator
 from tests.hub.conftest import C2S, QF, RSA, World, problem
 
@@ -143,12 +147,32 @@ def test_the_decision_that_was_taken_again_is_the_one_explained(world: World, kn
     assert {field["reason"] for field in caf["fields"]} == {"no_consent"}
 
 
-def test_a_log_that_was_tampered_with_does_not_replay(world: World, known: dict[str, str]) -> None:
-    """Someone with the file and no scruple: the triggers are dropped, a refusal is rewritten as allowed."""
+def test_a_log_that_was_tampered_with_does_not_open(world: World, known: dict[str, str]) -> None:
+    """Someone with the file alone, and no scruple: the triggers are dropped, a sealed content is changed."""
     trace = world.pull(known["departement"])["trace_id"]
     engine = open_engine(world.home.database)
     with engine.begin() as connection:
-        connection.execute(text("DROP TRIGGER access_event_no_update"))
-        connection.execute(text('UPDATE access_event SET payload = replace(payload, \'"no_consent":"\', \'"ok":"\')'))
+        connection.execute(text("DROP TRIGGER journal_no_update"))
+        connection.execute(text("UPDATE journal SET sealed = sealed || x'00' WHERE class = 'access'"))
+    engine.dispose()
+    problem(world.post("dpo", "/v1/explanations", {"trace_id": trace}), ErrorKind.STORAGE)
+
+
+def test_a_log_that_was_rewritten_with_every_key_does_not_replay(world: World, known: dict[str, str]) -> None:
+    """Someone with the keys too: a refusal is rewritten as allowed, and sealed again as the hub would."""
+    trace = world.pull(known["departement"])["trace_id"]
+    rows = world.hub.reads.run(lambda uow: uow.access.trace(trace))
+    assert rows[0].person_id is not None
+    key = world.hub.secrets.trace(rows[0].person_id, rows[0].at).key
+    engine = open_engine(world.home.database)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER journal_no_update"))
+        for row in rows:
+            event = connection.execute(select(journal).where(journal.c.seq == row.seq)).one()
+            said = opening_of(event, key).envelope.replace(b'"no_consent":"', b'"ok":"')
+            at_us = Instant.to_microseconds(row.at)
+            leaf, sealed = seal_event(key, EventClass.ACCESS, row.event_id, at_us, said)
+            changed = {"commitment": leaf.commitment, "ciphertext_digest": leaf.ciphertext_digest, "sealed": sealed}
+            connection.execute(update(journal).where(journal.c.seq == row.seq).values(changed))
     engine.dispose()
     problem(world.post("dpo", "/v1/explanations", {"trace_id": trace}), ErrorKind.CONFLICT)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from connectors.kit import seal
 from connectors.kit.consent_events import Collection
 from connectors.kit.runtime.errors import ErrorKind
+from connectors.kit.runtime.ids import PersonId
 from connectors.kit.seal import Typ
 from consent.model import EventKind
 from hub.store import tables
@@ -31,8 +32,11 @@ def test_an_accepted_event_is_kept_to_the_byte_and_told_back_folded(world: World
     made = world.ok("departement", "/v1/consents", body)
     validator("consent_answer").check(made)
     assert (made["seq"], made["state"]) == (0, "granted")
-    (row,) = world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.consent_event)).all())
-    assert row.jws == body["event"]
+    (person,) = world.hub.reads.run(
+        lambda uow: uow.connection.execute(select(tables.person.c.person_id)).scalars().all()
+    )
+    (event,) = world.hub.reads.run(lambda uow: uow.consents.of(PersonId(person)))
+    assert event.jws == body["event"]
     found = world.ok("departement", "/v1/consents/search", {"ref": ref})
     validator("consent_records").check(found)
     assert [(r["record_id"], r["state"]) for r in found["records"]] == [(made["record_id"], "granted")]

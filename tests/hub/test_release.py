@@ -11,12 +11,15 @@ import pytest
 from sqlalchemy import select
 
 from connectors.kit import seal
+from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import SealKey
 from connectors.kit.seal import Typ
 from connectors.kit.transport import FarSideError, ProblemError
 from consent.model import EventKind
 from hub.store import tables
+from hub.store.access import AccessFilter, AccessKind
+from hub.store.journal import leaf_of
 from tests.hub.conftest import C2S, QF, RSA, World, body_of, problem
 
 
@@ -62,24 +65,24 @@ def test_with_an_agreement_the_sources_are_ordered_and_their_fragments_relayed(
     assert seal.peek(answer["fragments"][0]["order"], Typ.ORDER)["order_id"] == order["order_id"]
 
 
-def test_orders_to_two_sources_share_no_id_no_ref_and_no_commitment(world: World, known: dict[str, str]) -> None:
+def test_orders_to_two_sources_share_no_id_no_ref_and_no_leaf(world: World, known: dict[str, str]) -> None:
     grant(world, known, sources=("caf", "cpam"), fields=(*RSA, *C2S))
     answer = world.pull(known["departement"])
     assert [row["source"] for row in answer["fragments"]] == ["caf", "cpam"]
     one, other = world.edges.orders
-    for member in ("order_id", "ref", "commitment"):
+    for member in ("order_id", "ref", "leaf"):
         assert one[member] != other[member]
 
 
-def test_an_order_commits_to_its_own_row_of_the_log(world: World, known: dict[str, str]) -> None:
+def test_an_order_carries_the_leaf_of_its_own_row_of_the_log(world: World, known: dict[str, str]) -> None:
     grant(world, known)
     world.pull(known["departement"])
-    from connectors.kit.runtime import b64url
-    from hub.store.journal import commitment
-
     (row,) = rows(world, "ordered")
     (order,) = world.edges.orders
-    assert order["commitment"] == b64url.encode(commitment(row.salt, row.payload.encode()))  # type: ignore[attr-defined]
+    (event,) = world.hub.reads.run(
+        lambda uow: uow.connection.execute(select(tables.journal).where(tables.journal.c.seq == row.seq)).all()  # type: ignore[attr-defined]
+    )
+    assert order["leaf"] == b64url.encode(leaf_of(event).encode())
 
 
 def test_without_an_agreement_nobody_is_asked_and_the_refusal_is_logged(world: World, known: dict[str, str]) -> None:
@@ -382,6 +385,9 @@ def test_after_a_revocation_is_acknowledged_no_delivery_commits(world: World, kn
             select(tables.consent_event.c.seq).where(tables.consent_event.c.kind == "revoked")
         ).scalar_one()
     )
-    delivered = rows(world, "delivered")
-    assert all(row.seq < revoked_at for row in delivered if f'"{record}"' in row.payload and row.outcome != "nothing")  # type: ignore[attr-defined]
-    assert any(row.seq < revoked_at and row.outcome == "delivered" for row in delivered)  # type: ignore[attr-defined]
+    where = AccessFilter(kinds=(AccessKind.DELIVERED,))
+    delivered, _ = world.hub.reads.run(lambda uow: uow.access.search(where, 1000))
+    under_it = [row for row in delivered if record in row.payload["record"]["consent_ids"]]
+    assert under_it
+    assert all(row.seq < revoked_at for row in under_it)
+    assert any(row.seq < revoked_at and row.outcome == "delivered" for row in delivered)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,14 +23,20 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
-from hub.keyring import Keyring
+from consent.ledger import envelope
+from consent.ledger.envelope import Link, first_gap
+from consent.ledger.leaf import EventClass, commitment
+from consent.ledger.merkle import leaf_hash
 from hub.store import tables
 from hub.store.access import AccessEvent, AccessKind
 from hub.store.engine import open_engine
-from hub.store.journal import EventClass, canonical, commitment
+from hub.store.journal import Draft, leaf_of, opening_of
+from hub.store.matches import Match, MatchKind
 from hub.store.migrations import upgrade
+from hub.store.sealing import canonical, envelope_of
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
+from tests.hub.stores import SYSTEM_KEY, open_secrets
 
 
 @pytest.fixture
@@ -37,8 +47,15 @@ def engine(tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-def writer(engine: Engine) -> Iterator[Writer]:
-    writer = Writer(engine, FakeClock())
+def secrets(tmp_path: Path) -> Iterator[SecretStore]:
+    secrets = open_secrets(tmp_path, FakeClock())
+    yield secrets
+    secrets.close()
+
+
+@pytest.fixture
+def writer(engine: Engine, secrets: SecretStore) -> Iterator[Writer]:
+    writer = Writer(engine, secrets, FakeClock())
     yield writer
     writer.close()
 
@@ -86,18 +103,30 @@ def test_pragmas(engine: Engine) -> None:
     }
 
 
-@pytest.mark.parametrize("name", tables.EVENT_TABLES)
-def test_events_are_never_changed(engine: Engine, writer: Writer, name: str) -> None:
-    def fill(uow: UnitOfWork) -> None:
-        person = uow.persons.create(provisional=False)
-        _decided(uow, person)
-        uow.partners.suspend("caf", suspended=True, reason="test", actor="operator")
-        uow.partners.accept_directory(1, "d" * 43)
-        uow.consents.append(
-            person, record_id="r", kind="granted", collector="ccas", jws="a.b.c", digest="d" * 43, salt=b"s" * 16
-        )
+def _person(uow: UnitOfWork) -> PersonId:
+    person = uow.persons.create(provisional=False)
+    uow.secrets.create([person])
+    return person
 
-    writer.run(fill)
+
+def _everything(uow: UnitOfWork) -> PersonId:
+    """One event of every kind about a new person."""
+    person = _person(uow)
+    _decided(uow, person)
+    uow.matches.append_all([Match(MatchKind.CREATED, person, "r", "caf", {"rule": "new"})])
+    uow.partners.suspend("caf", suspended=True, reason="test", actor="operator")
+    uow.partners.accept_directory(1, "d" * 43)
+    uow.in_force.take_policy("p" * 64)
+    uow.in_force.take_log_keys(["hub.example/log+00000000+AAAA"])
+    uow.consents.append(
+        person, record_id="r", kind="granted", collector="ccas", jws="a.b.c", digest="d" * 43, salt=b"s" * 16
+    )
+    return person
+
+
+@pytest.mark.parametrize("name", [name for name in tables.EVENT_TABLES if name != "entry"])
+def test_events_are_never_changed(engine: Engine, writer: Writer, name: str) -> None:
+    writer.run(_everything)
     table = tables.hub.tables[name]
     first = next(iter(table.columns))
     with engine.connect() as connection:
@@ -112,9 +141,96 @@ def test_events_are_never_changed(engine: Engine, writer: Writer, name: str) -> 
         assert connection.execute(select(table)).all() == before
 
 
+def test_the_events_of_a_person_are_a_chain_whatever_their_class(writer: Writer, engine: Engine) -> None:
+    def fill(uow: UnitOfWork) -> tuple[PersonId, PersonId]:
+        one, other = _everything(uow), _person(uow)
+        uow.journal.append_all([Draft(EventClass.MATCH, {"event": str(n)}, (one, other)[n % 2]) for n in range(5)])
+        return one, other
+
+    persons = writer.run(fill)
+
+    def chain(uow: UnitOfWork, person: PersonId) -> list[tuple[Link, bytes]]:
+        keys = [uow.secrets.consent_key(person), *(trace.key for trace in uow.secrets.traces_of(person))]
+        found = []
+        for row in uow.connection.execute(select(tables.journal).order_by(tables.journal.c.seq)):
+            for key in keys:
+                try:
+                    link = opening_of(row, key).content["subject"]
+                except MaillonError:
+                    continue
+                found.append((Link.from_wire(link), leaf_hash(leaf_of(row).encode())))
+        return found
+
+    for person, length in zip(persons, (6, 2), strict=True):
+        events, (n, head) = writer.run(lambda uow: (chain(uow, person), uow.journal.head(person)))  # noqa: B023
+        assert len(events) == n == length
+        assert first_gap(events, head) is None
+        assert first_gap(events[:-1], head) == n
+        assert first_gap(events[1:], head) == 1
+
+
+def test_an_erasure_opens_the_gate_for_its_own_transaction_only(writer: Writer, engine: Engine) -> None:
+    person = writer.run(_everything)
+    consent = tables.consent_event
+
+    def content(uow: UnitOfWork) -> tuple[bool, int]:
+        event = uow.consents.by_digest("d" * 43)
+        sealed = uow.connection.execute(
+            select(tables.journal.c.sealed).where(tables.journal.c["class"] == "consent")
+        ).scalar_one()
+        return sealed is not None, 0 if event is None else event.seq
+
+    def without_gate(uow: UnitOfWork, by: str) -> None:
+        seq = content(uow)[1]
+        event = uow.journal.append(EventClass(by), {"event": "x"})
+        with uow.journal.erasing(event.seq) if by in ("erasure", "retention") else contextlib.nullcontext():
+            pass
+        uow.journal.empty([seq], event.seq)
+
+    def not_its_own(uow: UnitOfWork) -> None:
+        event = uow.journal.append(EventClass.ERASURE, {"event": "x"})
+        with uow.journal.erasing(event.seq):
+            uow.journal.empty([content(uow)[1]], event.seq - 1)
+
+    def changed_leaf(uow: UnitOfWork) -> None:
+        event = uow.journal.append(EventClass.ERASURE, {"event": "x"})
+        with uow.journal.erasing(event.seq):
+            forged = {"sealed": None, "emptied_by": event.seq, "at": FakeClock().now() + timedelta(days=1)}
+            uow.connection.execute(update(tables.journal).values(forged))
+
+    def by_a_consent(uow: UnitOfWork) -> None:
+        with uow.journal.erasing(content(uow)[1]):
+            pass
+
+    refused: list[Callable[[UnitOfWork], None]] = [not_its_own, changed_leaf, by_a_consent]
+    for work in (partial(without_gate, by="policy"), partial(without_gate, by="erasure"), *refused):
+        with pytest.raises(MaillonError) as error:
+            writer.run(work)
+        assert error.value.kind is ErrorKind.CONFLICT
+        assert writer.run(content)[0]
+
+    def erase(uow: UnitOfWork) -> None:
+        seq = content(uow)[1]
+        event = uow.journal.append(EventClass.ERASURE, {"event": "erasure:person:erased"})
+        with uow.journal.erasing(event.seq):
+            uow.journal.empty([seq], event.seq)
+            uow.connection.execute(delete(consent).where(consent.c.person_id == person))
+
+    length = writer.run(lambda uow: uow.journal.length())
+    writer.run(erase)
+    with engine.connect() as connection:
+        (row,) = connection.execute(select(tables.journal).where(tables.journal.c["class"] == "consent")).all()
+        assert (row.sealed, row.emptied_by) == (None, length + 1)
+        assert leaf_of(row).commitment == row.commitment
+        assert connection.execute(select(tables.erasing)).all() == []
+        assert connection.execute(select(consent)).all() == []
+    with pytest.raises(MaillonError):
+        writer.run(lambda uow: uow.connection.execute(delete(tables.access_event)))
+
+
 def test_consent_events_move_the_version_of_their_person_only(writer: Writer) -> None:
     def fill(uow: UnitOfWork) -> tuple[int, int]:
-        one, other = (uow.persons.create(provisional=False) for _ in range(2))
+        one, other = _person(uow), _person(uow)
         for n in range(3):
             digest = str(n) * 43
             uow.consents.append(
@@ -142,8 +258,9 @@ def test_an_item_that_raises_loses_its_own_writes_only(writer: Writer, engine: E
 
     def contradicts(uow: UnitOfWork) -> None:
         uow.persons.create(provisional=True)
-        uow.journal.append(EventClass.ACCESS, b"x", event_id="same")  # type: ignore[arg-type]
-        uow.journal.append(EventClass.ACCESS, b"y", event_id="same")  # type: ignore[arg-type]
+        same = EventId(new_uuid())
+        uow.journal.append(EventClass.ACCESS, {}, event_id=same)
+        uow.journal.append(EventClass.ACCESS, {}, event_id=same)
 
     answers: dict[str, object] = {}
 
@@ -172,23 +289,23 @@ def test_an_item_that_raises_loses_its_own_writes_only(writer: Writer, engine: E
         assert connection.execute(select(tables.journal)).all() == []
 
 
-def test_nothing_is_answered_before_the_commit(writer: Writer, engine: Engine, tmp_path: Path) -> None:
+def test_nothing_is_answered_before_the_commit(writer: Writer, secrets: SecretStore, tmp_path: Path) -> None:
     """Whatever an answered item wrote is seen by an independent connection at once."""
-    reads = Reads(open_engine(tmp_path / "hub.db", read_only=True), FakeClock())
+    reads = Reads(open_engine(tmp_path / "hub.db", read_only=True), secrets, FakeClock())
     for n in range(1, 20):
         writer.run(_decided)
         assert reads.run(lambda uow: uow.journal.length()) == n
 
 
-def test_readers_cannot_write(engine: Engine, tmp_path: Path) -> None:
-    reads = Reads(open_engine(tmp_path / "hub.db", read_only=True), FakeClock())
+def test_readers_cannot_write(engine: Engine, secrets: SecretStore, tmp_path: Path) -> None:
+    reads = Reads(open_engine(tmp_path / "hub.db", read_only=True), secrets, FakeClock())
     with pytest.raises(MaillonError) as refused:
         reads.run(lambda uow: uow.persons.create(provisional=False))
     assert refused.value.kind is ErrorKind.STORAGE
 
 
-def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, tmp_path: Path) -> None:
-    writer = Writer(engine, FakeClock())
+def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, secrets: SecretStore) -> None:
+    writer = Writer(engine, secrets, FakeClock())
     writer.run(_decided)
     engine.dispose()
     with engine.connect() as connection:
@@ -215,9 +332,9 @@ def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, t
     writer.close()
 
 
-def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine) -> None:
+def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine, secrets: SecretStore) -> None:
     """The good items of the batch get no answer that their write exists: it does not."""
-    writer = Writer(engine, FakeClock())
+    writer = Writer(engine, secrets, FakeClock())
     gate, entered = threading.Event(), threading.Event()
 
     def hold(uow: UnitOfWork) -> None:
@@ -231,7 +348,7 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine) -> None:
         pages = uow.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         uow.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         for n in range(500):
-            uow.journal.append(EventClass.ACCESS, str(n).encode())
+            uow.journal.append(EventClass.ACCESS, {"n": n})
 
     kinds: list[object] = []
 
@@ -257,10 +374,10 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine) -> None:
     writer.close()
 
 
-def test_a_commit_that_fails_acknowledges_nothing(engine: Engine) -> None:
+def test_a_commit_that_fails_acknowledges_nothing(engine: Engine, secrets: SecretStore) -> None:
     from sqlalchemy import event
 
-    writer = Writer(engine, FakeClock())
+    writer = Writer(engine, secrets, FakeClock())
 
     def refuse(connection: object) -> None:
         raise DatabaseError("COMMIT", None, Exception("disk I/O error"))
@@ -274,21 +391,24 @@ def test_a_commit_that_fails_acknowledges_nothing(engine: Engine) -> None:
     writer.close()
 
 
-def test_a_closed_writer_refuses(engine: Engine) -> None:
-    writer = Writer(engine, FakeClock())
+def test_a_closed_writer_refuses(engine: Engine, secrets: SecretStore) -> None:
+    writer = Writer(engine, secrets, FakeClock())
     writer.close()
     with pytest.raises(MaillonError) as refused:
         writer.run(_decided)
     assert refused.value.kind is ErrorKind.UNAVAILABLE
 
 
-def test_commitments_bind_the_stored_payload(writer: Writer, engine: Engine) -> None:
+def test_commitments_bind_the_sealed_content(writer: Writer, engine: Engine) -> None:
     writer.run(_decided)
     with engine.connect() as connection:
-        row = connection.execute(select(tables.access_event)).one()
-        bound = connection.execute(select(tables.journal.c.commitment)).scalar_one()
-    assert bound == commitment(row.salt, row.payload.encode())
-    assert bound != commitment(bytes(32), row.payload.encode())
+        row = connection.execute(select(tables.journal)).one()
+    opening = opening_of(row, SYSTEM_KEY)
+    assert row.commitment == commitment(opening.r32, opening.envelope)
+    assert row.ciphertext_digest == hashlib.sha256(row.sealed).digest()
+    assert opening.body == {"event": "access:request:decided", "fields": ["droits.rsa.etat"]}
+    assert opening.content["subject"] is None
+    assert b"droits.rsa.etat" not in row.sealed
 
 
 _TEXT, _NAME = st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(codec="ascii"))
@@ -305,20 +425,13 @@ _JSON = st.recursive(
 
 
 @settings(max_examples=300)
+@given(st.dictionaries(_NAME, _JSON, max_size=5) | _TEXT, st.integers(0, 5))
+def test_an_event_commits_to_the_envelope_of_the_ledger(body: dict[str, object] | str, n: int) -> None:
+    link = None if n == 0 else Link(n, None if n == 1 else bytes([n]) * 32)
+    assert envelope_of(body, link) == envelope.encode(body, link)
+
+
+@settings(max_examples=300)
 @given(st.dictionaries(_NAME, _JSON, max_size=5))
 def test_payloads_are_committed_to_in_canonical_form(payload: dict[str, object]) -> None:
     assert canonical(payload) == rfc8785.dumps(payload)  # type: ignore[arg-type]
-
-
-def test_secrets_are_wrapped_and_bound_to_their_person(tmp_path: Path) -> None:
-    keyring = Keyring.create(tmp_path / "keyring.json")
-    store = SecretStore(tmp_path / "secrets.db", keyring, FakeClock())
-    one, other = PersonId("1"), PersonId("2")
-    drawn = store.create_refs([one, other])
-    assert store.refs([one, other, PersonId("3")]) == drawn
-    raw = (tmp_path / "secrets.db").read_bytes() + (tmp_path / "secrets.db-wal").read_bytes()
-    assert drawn[one] not in raw
-    with pytest.raises(MaillonError) as refused:
-        keyring.unwrap(other, "s_ref", keyring.wrap(one, "s_ref", b"x"))
-    assert refused.value.kind is ErrorKind.STORAGE
-    store.close()

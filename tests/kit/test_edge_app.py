@@ -68,7 +68,7 @@ class FakeHub:
                 "request": request,
                 "authorities": [self.c.consent],
                 "policy_version": self.c.edges["caf"].policy.version,
-                "commitment": b64url.encode(bytes(32)),
+                "leaf": b64url.encode(bytes(105)),
                 "iat": now,
                 "exp": now + 10,
                 **self.changes,
@@ -202,9 +202,7 @@ def test_a_pull_from_edge_to_edge(consortium: Consortium) -> None:
     assert sections["ressources"]["quotient_familial"][0]["source"] == "caf"
     assert got.reports == ()
     validator("dossier").check(got.dossier)
-    assert [commitment for commitment, _ in consortium.edges["caf"].store.served_commitments()] == [
-        b64url.encode(bytes(32))
-    ]
+    assert [leaf for leaf, _ in consortium.edges["caf"].store.served_commitments()] == [b64url.encode(bytes(105))]
 
 
 def test_the_fields_asked_for_are_selected(consortium: Consortium) -> None:

@@ -205,7 +205,7 @@ class World:
             "request": request,
             "authorities": authorities,
             "policy_version": self.policy.version,
-            "commitment": b64url.encode(b"l" * 32),
+            "leaf": b64url.encode(b"l" * 105),
             "iat": to_epoch(at),
             "exp": to_epoch(at) + 10,
         }

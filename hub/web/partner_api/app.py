@@ -103,7 +103,7 @@ def _partner(hub: Hub) -> Blueprint:
     def registrations() -> Response:
         caller = _caller(hub)
         prepared = register.prepare(hub.keyring, caller, body("registration")["records"])
-        made = _write(hub, caller, lambda uow: register.register(uow, hub.keyring, hub.secrets, caller.slug, prepared))
+        made = _write(hub, caller, lambda uow: register.register(uow, hub.keyring, caller.slug, prepared))
         tick.wait(g.began)
         return answer({"registrations": made})
 

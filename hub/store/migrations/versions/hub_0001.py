@@ -10,15 +10,18 @@ down_revision = None
 branch_labels = ("hub",)
 depends_on = None
 
-_EVENTS = (
-    "journal",
-    "consent_event",
-    "access_event",
-    "access_field",
-    "access_agent",
-    "partner_event",
-    "directory_version",
+_KEPT = ("journal", "entry", "partner_event", "directory_version", "policy_version", "log_key")
+_ERASABLE = ("consent_event", "access_event", "access_field", "access_agent", "match_event")
+_GUARD = "BEGIN SELECT RAISE(ABORT, '{table}: events are never changed'); END"
+_JOURNAL_UPDATE = """
+CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal WHEN NOT (
+  NEW.seq IS OLD.seq AND NEW.event_id IS OLD.event_id AND NEW.class IS OLD.class AND NEW."at" IS OLD."at"
+  AND NEW.commitment IS OLD.commitment AND NEW.ciphertext_digest IS OLD.ciphertext_digest
+  AND NEW.sealed IS NULL AND OLD.emptied_by IS NULL
+  AND EXISTS (SELECT 1 FROM erasing WHERE seq = NEW.emptied_by)
 )
+BEGIN SELECT RAISE(ABORT, 'journal: events are never changed'); END
+"""
 
 
 def upgrade() -> None:
@@ -30,10 +33,15 @@ def upgrade() -> None:
         sa.Column("class", sa.String(length=16), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("commitment", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("ciphertext_digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("emptied_by", sa.Integer(), nullable=True),
+        sa.ForeignKeyConstraint(["emptied_by"], ["journal.seq"], name=op.f("fk_journal_emptied_by")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_journal")),
         sa.UniqueConstraint("event_id", name=op.f("uq_journal_event_id")),
         sqlite_autoincrement=True,
     )
+    _create_log()
     op.create_table(
         "person",
         sa.Column("person_id", sa.String(length=36), nullable=False),
@@ -41,6 +49,14 @@ def upgrade() -> None:
         sa.Column("provisional", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_person")),
+    )
+    op.create_table(
+        "subject_head",
+        sa.Column("person_id", sa.String(length=36), nullable=False),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("leaf_hash", sa.LargeBinary(length=32), nullable=True),
+        sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_subject_head_person_id")),
+        sa.PrimaryKeyConstraint("person_id", name=op.f("pk_subject_head")),
     )
     op.create_table(
         "record",
@@ -66,20 +82,18 @@ def upgrade() -> None:
         sa.Column("event_id", sa.String(length=36), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("trace_id", sa.String(length=32), nullable=False),
-        sa.Column("person_id", sa.String(length=36), nullable=True),
+        sa.Column("subject_tag", sa.LargeBinary(length=16), nullable=True),
         sa.Column("partner", sa.String(length=32), nullable=False),
         sa.Column("source", sa.String(length=32), nullable=True),
         sa.Column("purpose", sa.String(length=64), nullable=True),
         sa.Column("outcome", sa.String(length=24), nullable=False),
-        sa.Column("payload", sa.Text(), nullable=False),
-        sa.Column("salt", sa.LargeBinary(length=32), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_access_event_seq")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_access_event")),
         sa.UniqueConstraint("event_id", name=op.f("uq_access_event_event_id")),
     )
     op.create_index("ix_access_event_partner", "access_event", ["partner", "seq"], unique=False)
-    op.create_index("ix_access_event_person_id", "access_event", ["person_id", "seq"], unique=False)
+    op.create_index("ix_access_event_subject_tag", "access_event", ["subject_tag", "seq"], unique=False)
     op.create_index("ix_access_event_trace_id", "access_event", ["trace_id"], unique=False)
     op.create_table(
         "consent_event",
@@ -88,16 +102,15 @@ def upgrade() -> None:
         sa.Column("record_id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=24), nullable=False),
         sa.Column("collector", sa.String(length=32), nullable=False),
-        sa.Column("jws", sa.Text(), nullable=False),
         sa.Column("jws_digest", sa.String(length=43), nullable=False),
         sa.Column("salt", sa.LargeBinary(), nullable=False),
-        sa.Column("commitment_salt", sa.LargeBinary(length=32), nullable=False),
         sa.Column("receipt_id", sa.String(length=36), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_consent_event_person_id")),
         sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_consent_event_seq")),
         sa.PrimaryKeyConstraint("person_id", "seq", name=op.f("pk_consent_event")),
         sa.UniqueConstraint("jws_digest", name=op.f("uq_consent_event_jws_digest")),
+        sa.UniqueConstraint("receipt_id", name=op.f("uq_consent_event_receipt_id")),
     )
     op.create_index("ix_consent_event_record_id", "consent_event", ["record_id"], unique=False)
     op.create_table(
@@ -140,7 +153,6 @@ def upgrade() -> None:
         sa.Column("suspended", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("actor", sa.String(length=32), nullable=False),
-        sa.Column("salt", sa.LargeBinary(length=32), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_partner_event_seq")),
         sa.PrimaryKeyConstraint("slug", "seq", name=op.f("pk_partner_event")),
@@ -200,12 +212,129 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_access_field_path", "access_field", ["path", "seq"], unique=False)
-    for table in _EVENTS:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table}: events are never changed'); END"
-            )
+    _guard()
+
+
+def _create_log() -> None:
+    op.create_table(
+        "inbox",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_inbox_seq")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_inbox")),
+    )
+    op.create_table(
+        "entry",
+        sa.Column("leaf_index", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("leaf_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_entry_seq")),
+        sa.PrimaryKeyConstraint("leaf_index", name=op.f("pk_entry")),
+        sa.UniqueConstraint("seq", name=op.f("uq_entry_seq")),
+    )
+    op.create_index("ix_entry_leaf_hash", "entry", ["leaf_hash"], unique=False)
+    op.create_table(
+        "tile",
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("idx", sa.Integer(), nullable=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("level", "idx", name=op.f("pk_tile")),
+    )
+    op.create_table(
+        "checkpoint",
+        sa.Column("size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("root", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("note", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("size", name=op.f("pk_checkpoint")),
+    )
+    op.create_index("ix_checkpoint_at", "checkpoint", ["at"], unique=False)
+    op.create_table(
+        "cosignature",
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("witness", sa.String(length=128), nullable=False),
+        sa.Column("line", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["size"], ["checkpoint.size"], name=op.f("fk_cosignature_size")),
+        sa.PrimaryKeyConstraint("size", "witness", name=op.f("pk_cosignature")),
+    )
+    op.create_table(
+        "tree_head",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_tree_head_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tree_head")),
+    )
+    op.execute("INSERT INTO tree_head (id, size) VALUES (1, 0)")
+    op.create_table(
+        "erasing",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_erasing_seq")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_erasing")),
+    )
+    op.create_table(
+        "match_event",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("subject_tag", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_match_event_seq")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_match_event")),
+    )
+    op.create_index("ix_match_event_subject_tag", "match_event", ["subject_tag", "seq"], unique=False)
+    op.create_table(
+        "policy_version",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_policy_version_seq")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_policy_version")),
+    )
+    op.create_table(
+        "log_key",
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vkeys", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_log_key_seq")),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_log_key")),
+    )
+
+
+def _guard() -> None:
+    """What was written stays: only an erasure or retention event of the same transaction opens the gate ``erasing``."""
+    for table in (*_KEPT, *_ERASABLE):
+        if table != "journal":
+            op.execute(f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {_GUARD.format(table=table)}")
+        gate = "WHEN NOT EXISTS (SELECT 1 FROM erasing) " if table in _ERASABLE else ""
+        op.execute(f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {gate}{_GUARD.format(table=table)}")
+    op.execute(_JOURNAL_UPDATE)
+    op.execute(
+        "CREATE TRIGGER erasing_by_event BEFORE INSERT ON erasing WHEN NOT EXISTS (SELECT 1 FROM journal "
+        "WHERE seq = NEW.seq AND class IN ('erasure', 'retention') AND seq IN (SELECT seq FROM inbox)) "
+        "BEGIN SELECT RAISE(ABORT, 'erasing: not beside an erasure or retention event of this transaction'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER journal_to_inbox AFTER INSERT ON journal BEGIN INSERT INTO inbox (seq) VALUES (NEW.seq); END"
+    )
+    op.execute(
+        "CREATE TRIGGER inbox_no_loss BEFORE DELETE ON inbox "
+        "WHEN NOT EXISTS (SELECT 1 FROM entry WHERE seq = OLD.seq) "
+        "BEGIN SELECT RAISE(ABORT, 'inbox: an event leaves it for the log only'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER tile_only_grows BEFORE UPDATE ON tile "
+        "WHEN NOT (NEW.level = OLD.level AND NEW.idx = OLD.idx "
+        "AND substr(NEW.hashes, 1, length(OLD.hashes)) = OLD.hashes) "
+        "BEGIN SELECT RAISE(ABORT, 'tile: only grows'); END"
+    )
+    op.execute("CREATE TRIGGER tile_no_delete BEFORE DELETE ON tile BEGIN SELECT RAISE(ABORT, 'tile: only grows'); END")
+    op.execute(
+        "CREATE TRIGGER checkpoint_no_update BEFORE UPDATE ON checkpoint "
+        "BEGIN SELECT RAISE(ABORT, 'checkpoint: what was signed is never changed'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER checkpoint_newest_stays BEFORE DELETE ON checkpoint "
+        "WHEN OLD.size = (SELECT max(size) FROM checkpoint) "
+        "BEGIN SELECT RAISE(ABORT, 'checkpoint: the newest stays'); END"
+    )
     # Known unsafe alternatives stand in DESIGN 7: the second gate compares this number, nothing else.
     op.execute(
         "CREATE TRIGGER consent_event_moves_person BEFORE INSERT ON consent_event "

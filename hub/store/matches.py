@@ -1,0 +1,73 @@
+"""How records came to be whose they are: one event for each link, each provisional person, each doubt (DESIGN §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from connectors.kit.runtime.ids import PersonId
+from consent.ledger.leaf import EventClass
+from hub.store.journal import Draft, Journal
+from hub.store.tables import match_event
+
+_INSERT = insert(match_event)
+
+
+class MatchKind(StrEnum):
+    """What was decided about a record."""
+
+    CREATED = "created"
+    """Nobody like it was known: a new person."""
+    LINKED = "linked"
+    """A rule found the one person it is about."""
+    DOUBTED = "doubted"
+    """A provisional person, or a known one, who may be another: a human will say."""
+    CORRECTED = "corrected"
+    """Its traits changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One decision about a record of ``person``. ``details`` name rules, kinds and codes; nobody else, no value."""
+
+    kind: MatchKind
+    person: PersonId
+    record_id: str
+    partner: str
+    details: Mapping[str, Any]
+
+
+class Matches:
+    """Rows of ``match_event``."""
+
+    def __init__(self, connection: Connection, journal: Journal) -> None:
+        """Bind to one transaction."""
+        self._connection = connection
+        self._journal = journal
+
+    def append_all(self, matches: Sequence[Match]) -> None:
+        """Append every decision in its order."""
+        drafts = [
+            Draft(
+                EventClass.MATCH,
+                {
+                    "event": f"match:record:{match.kind.value}",
+                    "record": match.record_id,
+                    "partner": match.partner,
+                    **match.details,
+                },
+                match.person,
+            )
+            for match in matches
+        ]
+        appended = self._journal.append_all(drafts)
+        rows = [
+            {"seq": each.seq, "subject_tag": each.tag, "kind": match.kind.value}
+            for each, match in zip(appended, matches, strict=True)
+        ]
+        if rows:
+            self._connection.execute(_INSERT, rows)
