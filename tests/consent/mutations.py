@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,8 @@ OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--noconftest
 
 
 class Mutation(NamedTuple):
-    """``old``, standing ``times`` times in ``consent/<module>.py``, becomes ``new`` where it stands first."""
+    """``old``, standing ``times`` times in ``consent/<module>.py``, becomes ``new`` where it stands first; ``tests``
+    is the file ``test_<tests>.py`` that has to notice."""
 
     what: str
     module: str
@@ -187,12 +188,14 @@ MUTATIONS = (
 
 
 class FirstRed:
-    """Remembers the first test that failed. The real configuration is left out: its tests take seconds."""
+    """Remembers the first test that failed. The real configuration is left out: its tests take seconds; and so are the
+    published files, which may be absent."""
 
     name = ""
+    left_out = frozenset({"real_policy", "config_files", "shared_data"})
 
     def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
-        items[:] = [item for item in items if not {"real_policy", "config_files"} & set(item.fixturenames)]
+        items[:] = [item for item in items if not self.left_out & set(item.fixturenames)]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.name:
@@ -203,8 +206,8 @@ class FirstRed:
             self.name = "(does not load)"
 
 
-def judge(mutation: Mutation | None, folder: Path) -> str:
-    """Return the first test that turns red with the mutated copy in ``folder``; empty when none does.
+def judge(mutation: Mutation | None, folder: Path, files: Sequence[Path]) -> str:
+    """Return the first test of ``files`` that turns red with the mutated copy in ``folder``; empty when none does.
 
     Never returns to a caller that still needs ``consent``: it belongs in a process of its own.
     """
@@ -219,17 +222,17 @@ def judge(mutation: Mutation | None, folder: Path) -> str:
     sys.dont_write_bytecode = True
     for source in sorted((folder / "consent").glob("*.py")):
         importlib.import_module(f"consent.{source.stem}" if source.stem != "__init__" else "consent")
-    names = [mutation.tests] if mutation else [RULES, LIFE, ORDER, RECORDS, POLICY]
-    files = [str(ROOT / "tests" / "consent" / f"test_{name}.py") for name in names]
     red = FirstRed()
-    pytest.main([*OPTIONS, *files], plugins=[red])
+    pytest.main([*OPTIONS, *map(str, files)], plugins=[red])
     return red.name
 
 
-def run() -> Iterator[tuple[Mutation | None, str]]:
-    """Yield each mutation with the test that turned red; first None, the unbroken source, with none."""
+def run(mutations: Sequence[Mutation], tests: Path) -> Iterator[tuple[Mutation | None, str]]:
+    """Yield each of ``mutations`` with the test in folder ``tests`` that turned red; first None, the unbroken source,
+    with none."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    waiting: list[Mutation | None] = [None, *MUTATIONS]
+    waiting: list[Mutation | None] = [None, *mutations]
+    everything = sorted({tests / f"test_{mutation.tests}.py" for mutation in mutations})
     answers: dict[int, str] = {}
     running: dict[int, tuple[int, int, str]] = {}
     for number in range(len(waiting) + AT_ONCE):
@@ -240,12 +243,14 @@ def run() -> Iterator[tuple[Mutation | None, str]]:
                 answers[done] = answer.read()
             shutil.rmtree(folder)
         if number < len(waiting):
-            running |= _start(number, waiting[number])
+            mutation = waiting[number]
+            files = [tests / f"test_{mutation.tests}.py"] if mutation else everything
+            running |= _start(number, mutation, files)
     for number, mutation in enumerate(waiting):
         yield mutation, answers[number]
 
 
-def _start(number: int, mutation: Mutation | None) -> dict[int, tuple[int, int, str]]:
+def _start(number: int, mutation: Mutation | None, files: Sequence[Path]) -> dict[int, tuple[int, int, str]]:
     """Fork a process that judges one mutation and writes the name of the red test down a pipe."""
     folder = tempfile.mkdtemp()
     reading, writing = os.pipe()
@@ -258,23 +263,23 @@ def _start(number: int, mutation: Mutation | None) -> dict[int, tuple[int, int, 
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     try:
-        os.write(writing, judge(mutation, Path(folder)).encode())
+        os.write(writing, judge(mutation, Path(folder), files).encode())
     finally:
         os._exit(0)
 
 
-def page() -> str:
-    """Return ``tests/consent/MUTATIONS.md``."""
+def page(title: str, area: str, mutations: Sequence[Mutation]) -> str:
+    """Return ``tests/<area>/MUTATIONS.md``."""
     lines = [
-        "# Rules of release broken by hand",
+        f"# {title}",
         "",
         "Each line was applied to a copy of `consent/`; the test named is the first that turned red. Written by",
-        "`python -m tests.consent.mutations > tests/consent/MUTATIONS.md`; `test_mutations.py` runs them all again.",
+        f"`python -m tests.{area}.mutations > tests/{area}/MUTATIONS.md`; `test_mutations.py` runs them all again.",
         "",
         "| Broken rule | In | Turned red |",
         "| --- | --- | --- |",
     ]
-    for mutation, red in run():
+    for mutation, red in run(mutations, ROOT / "tests" / area):
         if mutation is None:
             if red:
                 raise SystemExit(f"red before anything was broken: {red}")
@@ -284,4 +289,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(page("Rules of release broken by hand", "consent", MUTATIONS))

@@ -74,6 +74,7 @@ def test_an_honest_log_cannot_be_accused() -> None:
         Fork(old, new, 6, (small, branch)),
         Fork(old, new, 15, (small, branch)),
         Fork(old, new, 5, (replace(small, leaf_hash=bytes(32)), branch)),
+        Fork(old, new, 5, (small, replace(branch, leaf_hash=bytes(32)))),
     ):
         with pytest.raises(LedgerError):
             accusation.verify(KEYS)

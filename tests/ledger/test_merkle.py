@@ -63,6 +63,97 @@ def test_published_consistency_vectors(shared_data: Path) -> None:
     assert count >= 90
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((0, 0, JUNK, [], EMPTY_ROOT), "index"),
+        ((1, 1, JUNK, [], JUNK), "index"),
+        ((2, 2, JUNK, [], JUNK), "index"),
+        ((-1, 2, JUNK, [JUNK], JUNK), "index"),
+        ((True, 2, JUNK, [JUNK], JUNK), "index"),
+        ((0.0, 2, JUNK, [JUNK], JUNK), "index"),
+        ((0, 2**63, JUNK, [], JUNK), "size"),
+        ((0, -1, JUNK, [], JUNK), "size"),
+        ((0, "1", JUNK, [], JUNK), "size"),
+        ((0, 1, JUNK[1:], [], JUNK), "hash_length"),
+        ((0, 1, JUNK.hex(), [], JUNK), "hash_length"),
+        ((0, 1, JUNK, [], JUNK + b"\0"), "hash_length"),
+        ((0, 2, JUNK, [JUNK[1:]], JUNK), "hash_length"),
+        ((0, 2, JUNK, [None], JUNK), "hash_length"),
+        ((0, 1, JUNK, [JUNK], JUNK), "proof_length"),
+        ((0, 2, JUNK, [], JUNK), "proof_length"),
+        ((0, 1, JUNK, [], EMPTY_ROOT), "root"),
+        ((2**63 - 2, 2**63 - 1, JUNK, [JUNK] * 62, JUNK), "root"),
+    ],
+)
+def test_why_an_inclusion_is_refused(arguments: tuple[Any, ...], code: str) -> None:
+    with refused(code):
+        verify_inclusion(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((0, 1, [], EMPTY_ROOT, JUNK), "size"),
+        ((2, 1, [], JUNK, JUNK), "size"),
+        ((1, 2**63, [], JUNK, JUNK), "size"),
+        ((1, 1, [JUNK], JUNK, JUNK), "proof_length"),
+        ((1, 1, [], JUNK, EMPTY_ROOT), "root"),
+        ((0, 0, [], JUNK, JUNK), "root"),
+        ((1, 2, [], JUNK, JUNK), "proof_length"),
+        ((3, 4, [], JUNK, JUNK), "proof_length"),
+        ((1, 2, [JUNK, JUNK], JUNK, JUNK), "proof_length"),
+        ((1, 2, [JUNK], JUNK, JUNK), "root"),
+        ((3, 4, [JUNK, JUNK, JUNK], JUNK, JUNK), "old_root"),
+        ((1, 2, [JUNK[1:]], JUNK, JUNK), "hash_length"),
+        ((1, 2, [JUNK], JUNK[1:], JUNK), "hash_length"),
+        ((1, 2, [JUNK], JUNK, JUNK[1:]), "hash_length"),
+    ],
+)
+def test_why_a_consistency_is_refused(arguments: tuple[Any, ...], code: str) -> None:
+    with refused(code):
+        verify_consistency(*arguments)
+
+
+def test_the_empty_tree_agrees_with_itself() -> None:
+    verify_consistency(0, 0, [], EMPTY_ROOT, EMPTY_ROOT)
+    verify_growth(0, 0, [], EMPTY_ROOT, EMPTY_ROOT)
+
+
+def test_a_witness_may_start_from_nothing() -> None:
+    verify_growth(0, 5, [], EMPTY_ROOT, TREE.mth(0, 5))
+    verify_growth(3, 5, TREE.proof(3, 5), TREE.mth(0, 3), TREE.mth(0, 5))
+    assert consistency_proof(0, 5, TREE.read) == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((0, 5, [JUNK], EMPTY_ROOT, JUNK), "proof_length"),
+        ((0, 5, [], JUNK, JUNK), "old_root"),
+        ((0, 5, [], EMPTY_ROOT, b""), "hash_length"),
+        ((0, -1, [], EMPTY_ROOT, JUNK), "size"),
+        ((0, 0, [], JUNK, JUNK), "root"),
+        ((3, 5, [], JUNK, JUNK), "proof_length"),
+    ],
+)
+def test_why_a_growth_is_refused(arguments: tuple[Any, ...], code: str) -> None:
+    with refused(code):
+        verify_growth(*arguments)
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 0), (5, 5), (-1, 5), (0, 2**63)])
+def test_no_proof_of_what_is_not_there(index: int, size: int) -> None:
+    with pytest.raises(LedgerError):
+        inclusion_proof(index, size, TREE.read)
+
+
+@pytest.mark.parametrize(("old", "new"), [(6, 5), (-1, 5), (1, 2**63)])
+def test_no_proof_from_a_later_tree(old: int, new: int) -> None:
+    with refused("size"):
+        consistency_proof(old, new, TREE.read)
+
+
 def test_every_inclusion_up_to_512() -> None:
     for size in range(1, MOST + 1):
         root = TREE.mth(0, size)
@@ -180,97 +271,6 @@ def shape(index: int, size: int) -> list[str]:
             sides.append("left")
             start += k
     return sides[::-1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ((0, 0, JUNK, [], EMPTY_ROOT), "index"),
-        ((1, 1, JUNK, [], JUNK), "index"),
-        ((2, 2, JUNK, [], JUNK), "index"),
-        ((-1, 2, JUNK, [JUNK], JUNK), "index"),
-        ((True, 2, JUNK, [JUNK], JUNK), "index"),
-        ((0.0, 2, JUNK, [JUNK], JUNK), "index"),
-        ((0, 2**63, JUNK, [], JUNK), "size"),
-        ((0, -1, JUNK, [], JUNK), "size"),
-        ((0, "1", JUNK, [], JUNK), "size"),
-        ((0, 1, JUNK[1:], [], JUNK), "hash_length"),
-        ((0, 1, JUNK.hex(), [], JUNK), "hash_length"),
-        ((0, 1, JUNK, [], JUNK + b"\0"), "hash_length"),
-        ((0, 2, JUNK, [JUNK[1:]], JUNK), "hash_length"),
-        ((0, 2, JUNK, [None], JUNK), "hash_length"),
-        ((0, 1, JUNK, [JUNK], JUNK), "proof_length"),
-        ((0, 2, JUNK, [], JUNK), "proof_length"),
-        ((0, 1, JUNK, [], EMPTY_ROOT), "root"),
-        ((2**63 - 2, 2**63 - 1, JUNK, [JUNK] * 62, JUNK), "root"),
-    ],
-)
-def test_why_an_inclusion_is_refused(arguments: tuple[Any, ...], code: str) -> None:
-    with refused(code):
-        verify_inclusion(*arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ((0, 1, [], EMPTY_ROOT, JUNK), "size"),
-        ((2, 1, [], JUNK, JUNK), "size"),
-        ((1, 2**63, [], JUNK, JUNK), "size"),
-        ((1, 1, [JUNK], JUNK, JUNK), "proof_length"),
-        ((1, 1, [], JUNK, EMPTY_ROOT), "root"),
-        ((0, 0, [], JUNK, JUNK), "root"),
-        ((1, 2, [], JUNK, JUNK), "proof_length"),
-        ((3, 4, [], JUNK, JUNK), "proof_length"),
-        ((1, 2, [JUNK, JUNK], JUNK, JUNK), "proof_length"),
-        ((1, 2, [JUNK], JUNK, JUNK), "root"),
-        ((3, 4, [JUNK, JUNK, JUNK], JUNK, JUNK), "old_root"),
-        ((1, 2, [JUNK[1:]], JUNK, JUNK), "hash_length"),
-        ((1, 2, [JUNK], JUNK[1:], JUNK), "hash_length"),
-        ((1, 2, [JUNK], JUNK, JUNK[1:]), "hash_length"),
-    ],
-)
-def test_why_a_consistency_is_refused(arguments: tuple[Any, ...], code: str) -> None:
-    with refused(code):
-        verify_consistency(*arguments)
-
-
-def test_the_empty_tree_agrees_with_itself() -> None:
-    verify_consistency(0, 0, [], EMPTY_ROOT, EMPTY_ROOT)
-    verify_growth(0, 0, [], EMPTY_ROOT, EMPTY_ROOT)
-
-
-def test_a_witness_may_start_from_nothing() -> None:
-    verify_growth(0, 5, [], EMPTY_ROOT, TREE.mth(0, 5))
-    verify_growth(3, 5, TREE.proof(3, 5), TREE.mth(0, 3), TREE.mth(0, 5))
-    assert consistency_proof(0, 5, TREE.read) == ()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ((0, 5, [JUNK], EMPTY_ROOT, JUNK), "proof_length"),
-        ((0, 5, [], JUNK, JUNK), "old_root"),
-        ((0, 5, [], EMPTY_ROOT, b""), "hash_length"),
-        ((0, -1, [], EMPTY_ROOT, JUNK), "size"),
-        ((0, 0, [], JUNK, JUNK), "root"),
-        ((3, 5, [], JUNK, JUNK), "proof_length"),
-    ],
-)
-def test_why_a_growth_is_refused(arguments: tuple[Any, ...], code: str) -> None:
-    with refused(code):
-        verify_growth(*arguments)
-
-
-@pytest.mark.parametrize(("index", "size"), [(0, 0), (5, 5), (-1, 5), (0, 2**63)])
-def test_no_proof_of_what_is_not_there(index: int, size: int) -> None:
-    with pytest.raises(LedgerError):
-        inclusion_proof(index, size, TREE.read)
-
-
-@pytest.mark.parametrize(("old", "new"), [(6, 5), (-1, 5), (1, 2**63)])
-def test_no_proof_from_a_later_tree(old: int, new: int) -> None:
-    with refused("size"):
-        consistency_proof(old, new, TREE.read)
 
 
 HASHES = st.binary(max_size=33) | st.just(JUNK)

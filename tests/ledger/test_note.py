@@ -172,6 +172,7 @@ NOTE = f"{TEXT}\n{PETER_LINE}"
         (f"{TEXT}\n", "note_form"),
         (f"{TEXT}{PETER_LINE}", "note_form"),
         (NOTE.rstrip("\n"), "note_form"),
+        ((NOTE + ENOCH_LINE).rstrip("\n"), "note_form"),
         (NOTE + "\n", "note_form"),
         (NOTE + "\n" + PETER_LINE.rstrip("\n"), "note_form"),
         (NOTE.replace("\n", "\r\n"), "note_form"),
