@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -42,6 +42,7 @@ class RecordSchema:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._gate = jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True)
+        self._members = frozenset(_members(schema))
 
     def check(self, record: RawRecord) -> Quarantined | None:
         """Return ``None`` when the record fits, else the entry that says where and which rule of the schema."""
@@ -51,7 +52,7 @@ class RecordSchema:
             error = next(self._gate.iter_errors(record.data))
         except ValueError:  # a number or a text no JSON holds
             return Quarantined(record.position, "", Reason.SCHEMA, "not a JSON value")
-        path = _known_path(error.instance_path, error.schema_path)
+        path = _known_path(error.instance_path, self._members)
         return Quarantined(record.position, path, Reason.SCHEMA, _rule(error))
 
     def refused(self, data: Json) -> frozenset[str]:
@@ -289,9 +290,21 @@ def _plugin(path: Path) -> ModuleType | None:
     return module
 
 
-def _known_path(instance: Iterable[str | int], schema: Iterable[str | int]) -> str:
+def _members(schema: object) -> Iterator[str]:
+    """Yield every member name a schema declares, wherever it stands."""
+    if isinstance(schema, Mapping):
+        declared = schema.get("properties")
+        if isinstance(declared, Mapping):
+            yield from declared
+        for part in schema.values():
+            yield from _members(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _members(part)
+
+
+def _known_path(instance: Iterable[str | int], declared: Collection[str]) -> str:
     """Write where in the record, in the schema's words: a member name that is only the record's becomes ``*``."""
-    declared = {str(part) for part in schema}
     return "".join(f"/{part if isinstance(part, int) or part in declared else '*'}" for part in instance)
 
 

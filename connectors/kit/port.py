@@ -56,6 +56,8 @@ class Reason(StrEnum):
     BAD_NUMBER = "bad_number"
     BAD_VALUE = "bad_value"
     BAD_NIR = "bad_nir"
+    NAMES_NOT_SEPARATED = "names_not_separated"
+    """A surname and given names in one text of more than two words: nothing tells where the surname ends."""
     IDENTITY = "identity"
     ANSWER_ABOUT_ANOTHER = "answer_about_another"
     """The answer does not contain the person it was asked about."""

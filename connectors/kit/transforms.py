@@ -241,7 +241,7 @@ def given_of_two(value: Any, _: Table) -> list[str]:
 def _two_words(value: Any) -> list[str]:
     words = str(value).split()
     if len(words) != 2:
-        raise Refused(Reason.BAD_VALUE, "prenoms")
+        raise Refused(Reason.NAMES_NOT_SEPARATED)
     return words
 
 
