@@ -24,11 +24,59 @@ def test_reads_back_what_json_writes(value: object) -> None:
     assert strict_json.loads(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
+numbers = st.integers(-(2**70), 2**70).map(str) | st.sampled_from(
+    ["0", "-0", "1.0", "-0.0", "1e2", "1E400", "1e-400", "0.1e+3", "9007199254740993.0", "1" * 20, "1" * 21 + ".5"]
+)
+names = st.sampled_from(["a", "b", "e+", "é", "\\u0061", "{", "["])
+documents = st.recursive(
+    numbers | names.map(lambda text: f'"{text}"') | st.sampled_from(["null", "true", "NaN", '"\\""']),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: "[" + ",".join(items) + "]")
+        | st.lists(st.tuples(names, inner), max_size=3).map(
+            lambda pairs: "{" + ", ".join(f'"{name}": {value}' for name, value in pairs) + "}"
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def careful(text: str) -> object:
+    """The same rules by Python's parser alone."""
+
+    def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    def whole(digits: str) -> int:
+        assert abs(int(digits)) < 2**53
+        return int(digits)
+
+    def real(digits: str) -> float:
+        assert abs(float(digits)) != float("inf")
+        return float(digits)
+
+    return json.loads(text, object_pairs_hook=members, parse_int=whole, parse_float=real, parse_constant=whole)
+
+
+@given(documents)
+@settings(max_examples=1500, deadline=None)
+def test_reads_what_python_reads_carefully_or_nothing(text: str) -> None:
+    try:
+        expected = careful(text)
+    except (AssertionError, ValueError):
+        with pytest.raises(MaillonError):
+            strict_json.loads(text)
+        return
+    found = strict_json.loads(text)
+    assert repr(found) == repr(expected)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         b'{"nir":"SECRET","nir":"x"}',
         b'{"a":{"b":[{"c":"SECRET","c":2}]}}',
+        b'{"SECRET":1,"SECRET":"\\u0022\\u0022"}',  # as many quotation marks as its last member alone
         b"[NaN]",
         b"[Infinity]",
         b"[-Infinity]",
