@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 import jmespath
@@ -39,6 +40,15 @@ def compile_expression(text: str, roots: Collection[str]) -> Getter:
     return _closure(compiled.parsed) or _library(compiled.search)
 
 
+def member_of(text: str, root: str) -> str | None:
+    """Return the member of ``root`` that ``text`` reads, when it reads nothing else: ``nom`` for ``record.nom``."""
+    node = jmespath.compile(text).parsed
+    children = node["children"]
+    if node["type"] == "subexpression" and [child["type"] for child in children] == ["field", "field"]:
+        return str(children[1]["value"]) if children[0]["value"] == root else None
+    return None
+
+
 def _leading(node: Any) -> list[str]:
     """The names an expression reads from the scope itself, where that can be told from the tree's left edge."""
     kind, children = node["type"], node.get("children", [])
@@ -57,11 +67,72 @@ def _closure(node: Any) -> Getter | None:
     build = _BUILDERS.get(node["type"])
     if build is None:
         return None
-    if build is _chain and all(child["type"] == "field" for child in node["children"]):
-        return _path([child["value"] for child in node["children"]])
-    parts = [_closure(child) for child in node["children"]]
+    for form in (_first_said, _field_names, _against_text):
+        if (found := form(node)) is not None:
+            return found
+    parts = [_closure(child) for child in _joined(node)]
     steps = [part for part in parts if part is not None]
     return build(node.get("value"), steps) if len(steps) == len(parts) else None
+
+
+def _joined(node: Any) -> list[Any]:
+    """A node's children; of a chain, the names that lead it are one, and what leaves the value as it is is none."""
+    children = node["children"]
+    if node["type"] not in _CHAINS:
+        return list(children)
+    children = [child for child in children if child["type"] != "identity"] or children[:1]
+    names = list(takewhile(lambda child: child["type"] == "field", children))
+    path = {"type": "subexpression", "children": names}
+    return [path, *children[len(names) :]] if 1 < len(names) < len(children) else children
+
+
+def _field_names(node: Any) -> Getter | None:
+    """What most of a mapping is: ``it.Identification.NOM``, without a call per name."""
+    names = _names(node["children"])
+    return _path(names) if names and node["type"] == "subexpression" else None
+
+
+def _first_said(node: Any) -> Getter | None:
+    """``record.params.[nom, name, …][?@] | [0]``: of several names the first that says something, no list made."""
+    match node:
+        case {
+            "type": "pipe",
+            "children": [
+                {
+                    "type": "filter_projection",
+                    "children": [
+                        {
+                            "type": "subexpression",
+                            "children": [*base, {"type": "multi_select_list", "children": names}],
+                        },
+                        {"type": "identity"},
+                        {"type": "current"},
+                    ],
+                },
+                {"type": "index_expression", "children": [{"type": "identity"}, {"type": "index", "value": 0}]},
+            ],
+        } if _names(base) and _names(names):
+            return _first(_path(_names(base)), _names(names))
+    return None
+
+
+def _against_text(node: Any) -> Getter | None:
+    """``… == 'RSA'``: of a text, nothing but Python's own comparison is to be told."""
+    match node:
+        case {
+            "type": "comparator",
+            "value": "eq" | "ne" as sign,
+            "children": [one, {"type": "literal", "value": str(text)}],
+        }:
+            read = _closure(one)
+            if read is not None:
+                return _equals(read, text) if sign == "eq" else _differs(read, text)
+    return None
+
+
+def _names(nodes: Sequence[Any]) -> list[str]:
+    """The names that nodes are, if they are nothing else."""
+    return [node["value"] for node in nodes] if all(node["type"] == "field" for node in nodes) else []
 
 
 def _library(search: Getter) -> Getter:
@@ -86,8 +157,6 @@ def _field(name: str, _: Sequence[Getter]) -> Getter:
 
 
 def _path(names: Sequence[str]) -> Getter:
-    """What most of a mapping is: ``it.Identification.NOM``, without a call per name."""
-
     def get(value: Any) -> Any:
         for name in names:
             if not isinstance(value, dict):
@@ -96,6 +165,26 @@ def _path(names: Sequence[str]) -> Getter:
         return value
 
     return get
+
+
+def _first(base: Getter, names: Sequence[str]) -> Getter:
+    def get(value: Any) -> Any:
+        holder = base(value)
+        if isinstance(holder, dict):
+            for name in names:
+                if (found := holder.get(name)) is not None and _is_true(found):
+                    return found
+        return None
+
+    return get
+
+
+def _equals(read: Getter, text: str) -> Getter:
+    return lambda value: read(value) == text
+
+
+def _differs(read: Getter, text: str) -> Getter:
+    return lambda value: read(value) != text
 
 
 def _index(index: int, _: Sequence[Getter]) -> Getter:
@@ -218,18 +307,25 @@ def _pair(name: str, steps: Sequence[Getter]) -> Getter:
 
 
 def _function(name: str, steps: Sequence[Getter]) -> Getter:
-    call = Functions().call_function
+    library = Functions()
+    known = library.FUNCTION_TABLE.get(name)
+    if known is not None and len(steps) == 1 and known["signature"] == (_ANY,):
+        call, (only,) = known["function"], steps
+        return lambda value: call(library, only(value))
 
     def get(value: Any) -> Any:
         given = [step(value) for step in steps]
         try:
-            return call(name, given)
+            return library.call_function(name, given)
         except TypeError:  # what the library's own check of types lets through
             raise JMESPathError(name) from None
 
     return get
 
 
+_ANY: Final[Mapping[str, Any]] = {"types": []}
+"""An argument of any type: there is nothing to check, and the library takes longer over that than over the call."""
+_CHAINS: Final = frozenset({"subexpression", "index_expression", "pipe"})
 _ORDERINGS: Final = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 _BUILDERS: Final[Mapping[str, _Builder]] = {
     "field": _field,

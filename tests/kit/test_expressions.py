@@ -28,6 +28,7 @@ def _wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     one = [f"({{0}}){suffix}" for suffix in ("[0]", "[-1]", "[]", "[*]", "[1:]", ".[a, b]", ".{{n: a}}", "[] | [0]")]
     one += [f"{function}({{0}})" for function in ("length", "min", "max", "to_string", "type")]
     two = [f"{{0}} {sign} {{1}}" for sign in ("<", ">=")]
+    one += ["({0}).[a, b, c][?@] | [0]", "a.b.[c, a][?@] | [0]", "({0}) == 'RSA'", "({0}) != 'x'", "to_number({0})"]
     one += ["!({0})", "join(' ', {0})", "({0})[?@]", "({0}).*", "map(&a, {0})"]
     two += ["{0} || {1}", "{0} && {1}", "{0} == {1}", "{0} != {1}", "[{0}, {1}]", "({0})[?{1}]", "{0} | {1}"]
     two += [
@@ -44,7 +45,11 @@ def _wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-EXPRESSIONS = st.recursive(st.sampled_from([*NAMES, "a.b", "a.b.c", "a[0].b", "@", *LITERALS]), _wider, max_leaves=6)
+EXPRESSIONS = st.recursive(
+    st.sampled_from([*NAMES, "a.b", "a.b.c", "a[0].b", "a.[b, c][?@] | [0]", "a.b[0].c", "@", *LITERALS]),
+    _wider,
+    max_leaves=6,
+)
 
 
 def _outcome(evaluate: Any, scope: dict[str, Any]) -> Any:
@@ -74,6 +79,10 @@ def test_what_the_library_answers(text: str, scope: dict[str, Any]) -> None:
         ("min(b[?starts_with(n, 'R')].d)", "2020"),
         ("max(c[].d)", 5),
         ("join(' ', a.[x, y][?@])", "12 RUE"),
+        ("a.[z, none, empty, list, no, y, x][?@] | [0]", "RUE"),
+        ("a.[z, none, no][?@] | [0]", None),
+        ("a.b.[z, zero, c][?@] | [0]", 0),
+        ("a.x.[y][?@] | [0]", None),
         ("c[-1].d || a.b.c", 5),
         ("c[1:].d", [5]),
         ("d[?n > `1`].n", [2]),
@@ -81,7 +90,7 @@ def test_what_the_library_answers(text: str, scope: dict[str, Any]) -> None:
 )
 def test_the_shapes_mappings_use(text: str, found: object) -> None:
     scope = {
-        "a": {"b": {"c": 1}, "x": "12", "y": "RUE"},
+        "a": {"b": {"c": 1, "zero": 0}, "x": "12", "y": "RUE", "none": None, "empty": "", "list": [], "no": False},
         "b": [{"n": "RSA", "r": "DEM", "d": "2022"}, {"n": "RSA", "d": "2020"}, {"n": "PFA", "t": "1"}],
         "c": [{"d": 4}, {"d": 5}],
         "d": [{"n": 1}, {"n": 2}],
