@@ -59,9 +59,11 @@ def row(number: int, chance: random.Random) -> list[str]:
 
 def fragments(native: Format, data: bytes) -> int:
     """Read, check, map and check again; return how many persons came out, none set aside."""
-    found = list(map_stream(io.BytesIO(data), native, SystemClock().now()))
-    assert all(isinstance(item, SubjectFragment) for item in found)
-    return len(found)
+    count = 0
+    for item in map_stream(io.BytesIO(data), native, SystemClock().now()):
+        assert isinstance(item, SubjectFragment)
+        count += 1
+    return count
 
 
 def counted(bare: Callable[[bytes], object], data: bytes, persons: int) -> int:

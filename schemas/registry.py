@@ -21,6 +21,11 @@ BASE_URI = "https://maillon.example/schemas/v1/"
 
 Schema = dict[str, Any]
 
+_NAMES_AND_MEMBERS = frozenset(
+    {"type", "required", "additionalProperties", "minProperties", "maxProperties", "dependentRequired", "properties"}
+)
+"""Keywords that look at which members an object has, and at each member by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -58,6 +63,14 @@ class Validator:
 
     def __init__(self, schema: Schema) -> None:
         self._gate = jsonschema_rs.Draft202012Validator(schema, registry=_linked(), validate_formats=True)
+
+    def fits(self, value: object) -> bool:
+        """Say whether :meth:`check` would return."""
+        judged: Any = value
+        try:
+            return self._gate.is_valid(judged)
+        except (ValueError, TypeError):
+            return False
 
     def check(self, value: object) -> None:
         """Return when ``value`` (what a strict JSON reader gives) fits the schema, else raise SchemaViolation."""
@@ -111,6 +124,41 @@ def statement_validator(path: str) -> Validator:
 def value_validator(path: str) -> Validator:
     """Return the validator of one field's bare value, what stands under ``valeur``. Raises KeyError."""
     return Validator({"$ref": _in_fragment(path) + "/properties/valeur"})
+
+
+@cache
+def provenance_validator(member: str) -> Validator:
+    """Return the validator of what stands beside a value in every statement: ``source``, ``date_effet``, ``absence``…
+
+    Raises KeyError on a name unknown.
+    """
+    if member not in schema("dossier")["$defs"]["declaration"]["properties"]:
+        raise KeyError("no such member of a statement")
+    return Validator({"$ref": f"{BASE_URI}dossier.schema.json#/$defs/declaration/properties/{member}"})
+
+
+@cache
+def is_separable() -> bool:
+    """Say whether a fragment is valid exactly when each member of each of its statements is, each by itself.
+
+    True while the fragment schema is one map of paths, every statement the shared declaration and its own ``valeur``,
+    and the declaration says of its members together only which ones may stand there: a value with all of its
+    provenance, or an absence with its own (ADR 0012). Nothing then ties what one member *says* to another.
+    """
+    fragment, declaration = schema("fragment"), schema("dossier")["$defs"]["declaration"]
+    statements = fragment["properties"]["statements"]
+    shared = "dossier.schema.json#/$defs/declaration"
+    return (
+        all(_keywords(node) <= _NAMES_AND_MEMBERS for node in (fragment, statements, declaration))
+        and fragment["properties"].keys() == {"v", "statements"}
+        and declaration["properties"]["valeur"] is True
+        and all(
+            _keywords(node) == {"$ref", "properties"}
+            and node["$ref"] == shared
+            and node["properties"].keys() == {"valeur"}
+            for node in statements["properties"].values()
+        )
+    )
 
 
 @cache
@@ -178,6 +226,10 @@ def _field(path: str, labels: tuple[str, ...], annotations: Mapping[str, Any], v
         fournisseurs=tuple(annotations["x-fournisseurs"]),
         codes=", ".join(nomenclatures(value)) or None,
     )
+
+
+def _keywords(node: Schema) -> set[str]:
+    return node.keys() - {"$schema", "$id", "$defs", "title", "description", "examples"}
 
 
 def _in_fragment(path: str) -> str:

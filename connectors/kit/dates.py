@@ -18,6 +18,17 @@ _DAY_FIRST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})" + _TIME)
 _EIGHT = re.compile(r"[0-9]{8}")
 
 
+def is_day(text: str) -> bool:
+    """Say whether ``text`` is a day of the calendar as ISO 8601 writes it with hyphens: ``1901-02-03``."""
+    if len(text) != 10 or text[4] != "-" or text[7] != "-":
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class PartialDate:
     """A birth date as far as it is known; 0 stands for an unknown part. ``repr`` shows nothing of it."""
@@ -52,7 +63,9 @@ def parse_birth_date(text: str, today: date | None = None) -> tuple[PartialDate,
     text = text.strip()
     if not text:
         return UNKNOWN, Reason.ABSENT
-    if found := _YEAR_FIRST.fullmatch(text):
+    if is_day(text):  # almost all
+        parts = text[:4], text[5:7], text[8:]
+    elif found := _YEAR_FIRST.fullmatch(text):
         parts = found.group(1), found.group(2), found.group(3)
     elif found := _DAY_FIRST.fullmatch(text):
         parts = found.group(3), found.group(2), found.group(1)

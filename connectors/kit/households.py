@@ -7,15 +7,13 @@ own; about the others a member's fragment may hold the link alone (DESIGN §5).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from connectors.kit.dates import PartialDate, parse_birth_date
 from connectors.kit.names import given_names, surname_forms
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One person of a household record: the place in it, the role, the source's own object about them."""
 
     place: int
@@ -42,9 +40,9 @@ def asked_about(asked: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]
     At least two of surname, first given name and birth date must agree, and one candidate must agree best; ``None``
     otherwise: an answer about somebody else must not be filed under the person asked.
     """
-    scores = []
+    scores, wanted = [], _compared(asked)
     for index, candidate in enumerate(candidates):
-        verdicts = _agreements(asked, candidate)
+        verdicts = _agreements(wanted, _compared(candidate))
         agreed, differing = verdicts.count(True), verdicts.count(False)
         if agreed >= 2:
             scores.append((agreed - differing, differing == 0, index))
@@ -55,24 +53,20 @@ def asked_about(asked: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]
     return index, coherent
 
 
-def _agreements(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[bool | None]:
-    return [
-        _meet(_surnames(one), _surnames(other)),
-        _meet(_firsts(one), _firsts(other)),
-        _same_date(_born(one), _born(other)),
-    ]
+_Compared = tuple[tuple[str, ...], tuple[str, ...], PartialDate]
+"""Forms of the surname, forms of the first given name, birth date."""
 
 
-def _surnames(traits: Mapping[str, Any]) -> tuple[str, ...]:
-    return surname_forms(str(traits.get("nom_naissance") or ""), str(traits.get("nom_usage") or ""))
+def _compared(traits: Mapping[str, Any]) -> _Compared:
+    return (
+        surname_forms(str(traits.get("nom_naissance") or ""), str(traits.get("nom_usage") or "")),
+        given_names(traits.get("prenoms") or "")[0].first,
+        parse_birth_date(str(traits.get("date_naissance") or ""))[0],
+    )
 
 
-def _firsts(traits: Mapping[str, Any]) -> tuple[str, ...]:
-    return given_names(traits.get("prenoms") or "")[0].first
-
-
-def _born(traits: Mapping[str, Any]) -> PartialDate:
-    return parse_birth_date(str(traits.get("date_naissance") or ""))[0]
+def _agreements(one: _Compared, other: _Compared) -> list[bool | None]:
+    return [_meet(one[0], other[0]), _meet(one[1], other[1]), _same_date(one[2], other[2])]
 
 
 def _meet(one: Sequence[str], other: Sequence[str]) -> bool | None:

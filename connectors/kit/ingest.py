@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.intake import Intake
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping import Run, SubjectFragment
 from connectors.kit.partner import Format, PartnerFolder, SourceFile
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.resume import Bookmark
@@ -88,7 +88,8 @@ def map_stream(
     ``"records"``, and under ``"read"`` with the reader's own entries. The first ``skip`` of those are read and not
     looked at. Raises nothing for bad content.
     """
-    fragment_schema, counted = registry.validator("fragment"), Counter() if records is None else records
+    counted = Counter() if records is None else records
+    mapping = Run(native.mapping, collected_at)
     record: RawRecord | Quarantined | None = None
     for record in native.reader.read(stream):
         counted["read"] += 1
@@ -98,8 +99,8 @@ def map_stream(
             counted["records"] += 1
             refused = native.schema.check(record)
             if refused is None:
-                for found in native.mapping.apply(record, collected_at):
-                    yield found if isinstance(found, Quarantined) else _checked(found, fragment_schema)
+                for found in mapping.apply(record):
+                    yield found if isinstance(found, Quarantined) or found.proven else _checked(found)
                 continue
             yield refused
         else:
@@ -108,9 +109,9 @@ def map_stream(
         yield Quarantined("document", "", Reason.EMPTY)
 
 
-def _checked(found: SubjectFragment, schema: registry.Validator) -> SubjectFragment | Quarantined:
+def _checked(found: SubjectFragment) -> SubjectFragment | Quarantined:
     try:
-        schema.check(found.fragment)
+        registry.validator("fragment").check(found.fragment)
     except registry.SchemaViolation as violation:
         return Quarantined(found.position, violation.pointer, Reason.FRAGMENT, violation.reason)
     return found

@@ -16,7 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from connectors.kit.mapping import FieldRule, FormatMapping, LineageRow, Subject
+from connectors.kit.mapping import FormatMapping
+from connectors.kit.mapping_rules import FieldRule, LineageRow, Subject
 from connectors.kit.partner import Format, PartnerFolder, bundled_directory, discover
 from connectors.kit.transforms import BUILT_IN, Transform
 from schemas import registry

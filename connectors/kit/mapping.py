@@ -1,138 +1,45 @@
-"""Mapping as data: which field of the source feeds which field of the dossier, through which transform.
+"""A mapping applied: one record of a source becomes one fragment per person it speaks of.
 
-``mapping.toml`` is compiled once into closures; :meth:`FormatMapping.apply` then turns one record into one fragment
-per person, and :meth:`FormatMapping.lineage` reads the same data back as rows anyone can check. The language is
-described in ``docs/partners-guide.md`` and checked by ``mapping.schema.json``.
-
-Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person's own part of it), ``role`` and
-``liens`` (household), ``identite`` (the traits just read), ``demande`` (the traits asked, for that person alone).
+``mapping.toml`` is compiled once to rules (``mapping_file``, ``mapping_rules``); a :class:`Run` applies them to the
+records of one stream, and :meth:`FormatMapping.lineage` reads the same data back as rows anyone can check. The
+language is described in ``docs/partners-guide.md`` and checked by ``mapping.schema.json``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
 from connectors.kit.expressions import Getter
 from connectors.kit.households import Member, asked_about, links_of
+from connectors.kit.mapping_columns import Column, Doubt, Place, Plan, Trait, place, plan_of, said, traits
+from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Household, LineageRow, Subject, Value
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
-from connectors.kit.transforms import Refused, Table, Transform, is_blank, is_misread
+from connectors.kit.transforms import Refused, is_blank
 from schemas import registry
 
-SCOPE: Final = frozenset({"record", "it", "role", "liens", "identite", "demande"})
-IDENTITY_FIELDS: Final = (
-    *("nom_naissance", "nom_usage", "prenoms", "sexe", "date_naissance"),
-    *("code_cog_insee_commune_naissance", "code_cog_insee_pays_naissance"),
-)
-"""Traits that are dossier fields too; ``nir`` is a trait only, unless a field of ``identifiants`` maps it."""
 AHEAD: Final = timedelta(days=31)
 """A monthly file may bear the end of its month. Any later is a slip, which no true file could ever replace again."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineageRow:
-    """One line of "which partner field feeds which dossier field": paths, transform and rule, no value."""
+class SubjectFragment(NamedTuple):
+    """What one record says of one person: the local id, the traits for the tokens, the fragment, true as of when.
 
-    format: str
-    subject: str
-    source: str
-    transform: str
-    target: str
-    absence: str
-
-
-@dataclass(frozen=True, slots=True)
-class SubjectFragment:
-    """What one record says of one person: the local id, the traits for the tokens, the fragment, true as of when."""
+    To be read, not changed: what a column says twice may be one object.
+    """
 
     position: str
     local_id: str
     identity_traits: Json
     fragment: Json
     as_of: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """``from`` through ``with`` and a table: compiled."""
-
-    sources: tuple[str, ...]
-    getters: tuple[Getter, ...]
-    several: bool
-    transform_name: str
-    transform: Transform
-    table: Table
-
-    def __call__(self, scope: Json) -> Any:
-        """Return the value in ``scope``, ``None`` when the source says nothing; raises ``Refused``."""
-        try:
-            raw = [get(scope) for get in self.getters] if self.several else self.getters[0](scope)
-        except JMESPathError:
-            raise Refused(Reason.BAD_VALUE, "expression") from None
-        if is_blank(raw):
-            return None
-        if isinstance(raw, str):  # almost all: without a generator, a third faster
-            misread = is_misread(raw)
-        else:
-            misread = isinstance(raw, list) and any(isinstance(text, str) and is_misread(text) for text in raw)
-        if misread:
-            raise Refused(Reason.ENCODING)
-        return self.transform(raw, self.table)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRule:
-    """How one dossier field is filled, or why it is absent."""
-
-    path: str
-    value: Value
-    base_legale: str
-    date_effet: Value | None
-    when: Getter | None
-    absences: tuple[tuple[str, Getter, str], ...]
-    """(condition's text, condition, absence code), the first that holds wins."""
-    absent: str | None
-    """The absence when the source says nothing; without it, there is no statement at all."""
-    optional: registry.Validator | None = None
-    """Set when a value that cannot be read sets aside this field alone, not the person: what its value must be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """An answer that is no answer: every one of ``paths`` gets the absence that ``code`` gives."""
-
-    code: Value
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """One kind of person a record speaks of."""
-
-    name: str
-    each: Getter | None
-    roles: frozenset[str] | None
-    when: Getter | None
-    same: tuple[tuple[Getter, Getter], ...]
-    """Pairs that must be equal where both say something: what was asked, and what was answered."""
-    identity: tuple[tuple[str, Value], ...]
-    asserts_identity: bool
-    """Whether the source itself states the traits; not when they are only those it was asked about."""
-    local_id: tuple[Value, ...]
-    fields: tuple[FieldRule, ...]
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
-class Household:
-    """Where a record's members stand, and how roles tie them."""
-
-    groups: tuple[tuple[Getter, Value], ...]
-    links: Mapping[str, str]
+    proven: bool = False
+    """Whether each member of each statement was judged by its own schema while it was read (ADR 0012)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,61 +67,92 @@ class FormatMapping:
 
     def members(self, record: RawRecord) -> list[Member]:
         """Return the household's members in ``record`` (their ``data`` is the record's own); raises ``Refused``."""
-        return self._members({"record": record.data, "it": record.data})
+        return _members(_groups(self.household, Doubt()), {"record": record.data, "it": record.data})
 
     def apply(self, record: RawRecord, collected_at: datetime) -> list[SubjectFragment | Quarantined]:
+        """Return what a :class:`Run` of this one record gives."""
+        return Run(self, collected_at).apply(record)
+
+
+class Run:
+    """A mapping at work on one stream, fetched at ``collected_at`` unless its records say. Not for several threads."""
+
+    def __init__(self, mapping: FormatMapping, collected_at: datetime) -> None:
+        self._mapping = mapping
+        self._doubt = Doubt()
+        self._plans = tuple(plan_of(subject, self._doubt) for subject in mapping.subjects)
+        self._asked = traits(mapping.asked, self._doubt, judged=False)
+        self._groups = _groups(mapping.household, self._doubt)
+        self._collected = _moments(mapping.collected, self._doubt)
+        self._as_of = _moments(mapping.as_of, self._doubt)
+        self._now = collected_at.astimezone(UTC)
+        self._latest = collected_at + AHEAD
+        self._today = f"{collected_at:%Y-%m-%d}"
+        bases = {rule.base_legale for subject in mapping.subjects for rule in subject.fields}
+        self._separable = (
+            registry.is_separable()
+            and registry.provenance_validator("source").fits(mapping.source)
+            and all(map(registry.provenance_validator("base_legale").fits, {mapping.base_legale, *bases}))
+        )
+        self._instant = lru_cache(64)(_instant)
+
+    def apply(self, record: RawRecord) -> list[SubjectFragment | Quarantined]:
         """Return one fragment per person of ``record``, and an entry for each person who cannot be mapped.
 
-        ``collected_at`` is when the record was fetched, unless the record itself says. The result is never empty.
+        Never empty.
         """
-        scope: Json = dict.fromkeys(SCOPE)
-        scope |= {"record": record.data, "it": record.data, "liens": []}
+        data = record.data
+        scope: Json = {"record": data, "it": data, "role": None, "liens": [], "identite": None, "demande": None}
+        path = "collected"
         try:
-            with _locating("collected"):
-                collected = _aware(self.collected(scope)) if self.collected else None
-                collected = collected or collected_at.astimezone(UTC)
-            with _locating("as_of"):
-                as_of = (_aware(self.as_of(scope)) if self.as_of else None) or collected
-                if max(collected, as_of) > collected_at + AHEAD:
-                    raise Refused(Reason.BAD_DATE, "futur")
-            people, refused = self._people(scope, record.position)
+            collected = (self._collected and said(self._collected, scope)) or self._now
+            path = "as_of"
+            as_of = (self._as_of and said(self._as_of, scope)) or collected
+            if collected > self._latest or as_of > self._latest:
+                raise Refused(Reason.BAD_DATE, "futur")
+            path = "household"
+            members = _members(self._groups, scope)
+            people, found = self._people(scope, members, record.position)
         except _At as at:
             return [_entry(record.position, at.path, at.refusal)]
-        found: list[SubjectFragment | Quarantined] = list(refused)
-        for subject, own, position in people:
+        except Refused as refusal:
+            return [_entry(record.position, path, refusal)]
+        for person in people:
             try:
-                if str(own["identite"].get("date_naissance") or "") > f"{collected_at:%Y-%m-%d}":
-                    raise _At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
-                found += self._one(subject, own, position, collected, as_of)
+                found += self._one(person, collected, as_of)
             except _At as at:
-                found.append(_entry(position, at.path, at.refusal))
+                found.append(_entry(person.position, at.path, at.refusal))
         return found or [Quarantined(record.position, "subjects", Reason.NO_SUBJECT)]
 
-    def _people(self, scope: Json, position: str) -> tuple[list[tuple[Subject, Json, str]], list[Quarantined]]:
-        """Return (subject rule, scope, position) of every person, traits read, and who was refused on the way."""
-        with _locating("household"):
-            members = self._members(scope)
-        found: list[tuple[Subject, Json, str]] = []
-        refused = []
-        for subject in self.subjects:
-            with _locating("subjects"):
-                if subject.when is not None and not _holds(subject.when, scope):
+    def _people(
+        self, scope: Json, members: list[Member], position: str
+    ) -> tuple[list[_Person], list[SubjectFragment | Quarantined]]:
+        """Return every person, traits read, and who was refused on the way."""
+        household = self._mapping.household
+        found: list[_Person] = []
+        refused: list[SubjectFragment | Quarantined] = []
+        for plan in self._plans:
+            try:
+                if plan.subject.when is not None and not _holds(plan.subject.when, scope):
                     continue
-                chosen = _select(subject, scope, members)
-            if not all(_same(one(scope), other(scope)) for one, other in subject.same):
-                raise _about_another()
+                chosen = _select(plan.subject, scope, members)
+                if not all(_same(_evaluate(one, scope), _evaluate(other, scope)) for one, other in plan.subject.same):
+                    raise _about_another()
+            except Refused as refusal:
+                raise _At("subjects", refusal) from None
             for member in chosen:
-                place = f"{position}, personne {member.place}" if member.place else position
-                links = links_of(member, members, self.household.links) if self.household and member.place else []
+                where = f"{position}, personne {member.place}" if member.place else position
+                links = links_of(member, members, household.links) if household and member.place else []
                 own = scope | {"it": member.data, "role": member.role, "liens": links}
+                self._doubt.raised = False
                 try:
-                    own["identite"] = _read(subject.identity, own, "identite")
-                    own["_stated"] = dict(own["identite"]) if subject.asserts_identity else {}
-                    found.append((subject, own, place))
+                    own["identite"] = _read(plan.identity, own, "identite")
                 except _At as at:
-                    refused.append(_entry(place, at.path, at.refusal))
-        if self.asked:
-            self._find_asked(scope, [own for subject, own, _ in found if subject.asserts_identity])
+                    refused.append(_entry(where, at.path, at.refusal))
+                    continue
+                found.append(_Person(plan, own, where, own["identite"], self._doubt.raised))
+        if self._mapping.asked:
+            self._find_asked(scope, [person.scope for person in found if person.plan.subject.asserts_identity])
         return found, refused
 
     def _find_asked(self, scope: Json, people: list[Json]) -> None:
@@ -224,7 +162,7 @@ class FormatMapping:
         """
         if not people:
             return
-        asked = _read(self.asked, scope, "demande")
+        asked = _read(self._asked, scope, "demande")
         if not any(name in asked for name in IDENTITY_FIELDS):
             return
         named = [own for own in people if own["identite"]]
@@ -237,54 +175,96 @@ class FormatMapping:
         if coherent:
             people[index]["identite"] = asked | people[index]["identite"]
 
-    def _members(self, scope: Json) -> list[Member]:
-        found: list[Member] = []
-        for each, role in self.household.groups if self.household else ():
-            for data in _evaluate(each, scope) or ():
-                found.append(Member(len(found) + 1, str(role(scope | {"it": data})), data))
+    def _one(self, person: _Person, collected: datetime, as_of: datetime) -> list[SubjectFragment | Quarantined]:
+        """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
+        plan, scope, identity = person.plan, person.scope, person.scope["identite"]
+        if str(identity.get("date_naissance") or "") > self._today:
+            raise _At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
+        instant, fits = self._instant(collected)
+        self._doubt.raised = person.doubtful or not fits
+        found: list[SubjectFragment | Quarantined] = []
+        statements = self._statements(person, instant, found)
+        path = "issue"
+        try:
+            if plan.code is not None:
+                absence = said(plan.code, scope)
+                statements |= {each: self._absent(absence, instant) for each in plan.issue}
+            path = "local_id"
+            parts = [said(part, scope) for part in plan.local_id]
+            local_id = "|".join(["" if part is None else str(part) for part in parts])
+            if parts.count(None) == len(parts) or not statements:
+                raise Refused(Reason.NO_SUBJECT)
+        except Refused as refusal:
+            raise _At(path, refusal) from None
+        proven = self._separable and not self._doubt.raised
+        fragment = {"v": 1, "statements": statements}
+        found.append(SubjectFragment(person.position, local_id, identity, fragment, as_of, proven))
         return found
 
-    def _one(
-        self, subject: Subject, scope: Json, position: str, collected: datetime, as_of: datetime
-    ) -> list[SubjectFragment | Quarantined]:
-        """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
-        aside: list[SubjectFragment | Quarantined] = []
-        instant = collected.strftime("%Y-%m-%dT%H:%M:%SZ")
-        blank: Json = {"source": self.source, "date_collecte": instant}
-        statements: Json = {}
-        effects: dict[int, Any] = {}
-        stated = scope["_stated"]
-        for trait in IDENTITY_FIELDS:
-            if (value := stated.get(trait)) is not None:
-                statements[f"identite.{trait}"] = {
-                    "valeur": _dossier_form(trait, value),
-                    "date_effet": None,
-                    "base_legale": self.base_legale,
-                    **blank,
-                }
-        for rule in subject.fields:
+    def _statements(self, person: _Person, instant: str, aside: list[SubjectFragment | Quarantined]) -> Json:
+        """Return what is said of the person; an optional field that cannot be read goes ``aside``."""
+        plan, scope = person.plan, person.scope
+        record, statements = scope["record"], dict[str, Any]()
+        if person.stated:
+            frame = self._frame(self._mapping.base_legale, None, instant)
+            for trait, path, form in plan.stated:
+                if (value := person.stated.get(trait)) is not None:
+                    statements[path] = statement = frame.copy()
+                    statement["valeur"] = value if form is None else form(value)
+        frames: list[Json] = [{}] * len(plan.provenances)
+        for path, member, get, column, provenance, special in plan.rows:
             try:
-                if (statement := _statement(rule, scope, effects)) is not None:
-                    statements[rule.path] = statement | blank
-                    if rule.optional is not None:
-                        rule.optional.check(statements[rule.path])
-            except (Refused, registry.SchemaViolation) as error:
-                refusal = error if isinstance(error, Refused) else Refused(Reason.BAD_VALUE)
-                if rule.optional is None:
-                    raise _At(rule.path, refusal) from None
-                statements.pop(rule.path, None)
-                aside.append(_entry(position, rule.path, refusal))
-        if subject.outcome is not None:
-            with _locating("issue"):
-                absence = subject.outcome.code(scope)
-            statements |= {path: {"absence": absence, **blank} for path in subject.outcome.paths}
-        with _locating("local_id"):
-            parts = [part(scope) for part in subject.local_id]
-            if all(part is None for part in parts) or not statements:
-                raise Refused(Reason.NO_SUBJECT)
-        local_id = "|".join("" if part is None else str(part) for part in parts)
-        fragment = {"v": 1, "statements": statements}
-        return [*aside, SubjectFragment(position, local_id, scope["identite"], fragment, as_of)]
+                absence = None if special is None else _decided(special, scope)
+                if absence is None:
+                    # As in ``said``, without its call: this is done for every cell of every table.
+                    raw = record.get(member) if member is not None else get(scope)
+                    value = None if raw is None else column[raw] if type(raw) is str else column.of(raw)
+                    if value is not None:
+                        frame = frames[provenance]
+                        if not frame:
+                            base, since = plan.provenances[provenance]
+                            frame = frames[provenance] = self._frame(base, since and said(since, scope), instant)
+                        statements[path] = statement = frame.copy()
+                        statement["valeur"] = value
+                    elif special is not None and special.absent is not None:
+                        statements[path] = self._absent(special.absent, instant)
+                elif absence:
+                    statements[path] = self._absent(absence, instant)
+                if special is not None and special.optional is not None and self._doubt.raised and path in statements:
+                    special.optional.check(statements[path])
+            except (Refused, JMESPathError, registry.SchemaViolation) as error:
+                refusal = _refusal(error)
+                if special is None or special.optional is None:
+                    raise _At(path, refusal) from None
+                statements.pop(path, None)
+                aside.append(_entry(person.position, path, refusal))
+        return statements
+
+    def _frame(self, base_legale: str, date_effet: str | None, instant: str) -> Json:
+        """Return a value's statement without the value: several are copied from it, which is twice as fast."""
+        return {
+            "valeur": None,
+            "date_effet": date_effet,
+            "base_legale": base_legale,
+            "source": self._mapping.source,
+            "date_collecte": instant,
+        }
+
+    def _absent(self, absence: str, instant: str) -> Json:
+        return {"absence": absence, "source": self._mapping.source, "date_collecte": instant}
+
+
+@dataclass(slots=True)
+class _Person:
+    """Somebody a record speaks of, traits read."""
+
+    plan: Plan
+    scope: Json
+    position: str
+    stated: Json
+    """The traits as the source gave them, before those asked were added."""
+    doubtful: bool
+    """Whether one of them does not fit the dossier."""
 
 
 class _At(Exception):  # noqa: N818 (never leaves this module: it carries a refusal to the place that reports it)
@@ -293,56 +273,57 @@ class _At(Exception):  # noqa: N818 (never leaves this module: it carries a refu
         self.refusal = refusal
 
 
+_NOTHING: Final = ""
+"""What a rule decides whose condition does not hold: no statement."""
+
+
 def _about_another() -> _At:
     return _At("demande", Refused(Reason.ANSWER_ABOUT_ANOTHER))
 
 
-class _locating:  # noqa: N801 (a context manager, used as one)
-    """Give a ``Refused`` raised inside the path it was raised for. A class: a generator is ten times slower."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, Refused):
-            raise _At(self.path, error) from None
-
-
-def _statement(rule: FieldRule, scope: Json, effects: dict[int, Any]) -> Json | None:
-    """Return what ``rule`` says in ``scope``; ``effects`` keeps the dates that several of a person's rules share."""
-    if rule.when is not None and not _holds(rule.when, scope):
-        return None
-    for _, condition, absence in rule.absences:
-        if _holds(condition, scope):
-            return {"absence": absence}
-    value = rule.value(scope)
+def _moments(value: Value | None, doubt: Doubt) -> Place | None:
+    """Return where a moment stands, its column giving aware UTC datetimes."""
     if value is None:
-        return None if rule.absent is None else {"absence": rule.absent}
-    effect = None
-    if rule.date_effet is not None and (effect := effects.get(id(rule.date_effet))) is None:
-        effect = effects[id(rule.date_effet)] = rule.date_effet(scope)
-    return {"valeur": value, "date_effet": effect, "base_legale": rule.base_legale}
+        return None
+    member, get, _ = place(value, doubt)
+    return member, get, Column(lambda raw: _aware(value.read(raw)), doubt)
 
 
-def _dossier_form(trait: str, value: Any) -> Any:
-    """A birth date has its precision beside it in the dossier; the other traits stand as they were written."""
-    if trait != "date_naissance":
-        return value
-    precision = {4: "annee", 7: "mois", 10: "jour"}[len(value)]
-    return {"date": value + "-00-00"[: 10 - len(value)], "precision": precision}
+def _instant(at: datetime) -> tuple[str, bool]:
+    """Return ``at`` as the dossier writes it, and whether its schema takes that."""
+    written = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return written, registry.provenance_validator("date_collecte").fits(written)
 
 
-def _read(traits: Iterable[tuple[str, Value]], scope: Json, section: str) -> Json:
-    found = {}
-    for name, value in traits:
-        with _locating(f"{section}.{name}"):
-            if (read := value(scope)) is not None:
-                found[name] = read
+def _decided(rule: FieldRule, scope: Json) -> str | None:
+    """Return the absence that ``rule``'s conditions give in ``scope``, ``None`` when its value is to be read."""
+    if rule.when is not None and not _holds(rule.when, scope):
+        return _NOTHING
+    return next((absence for _, condition, absence in rule.absences if _holds(condition, scope)), None)
+
+
+def _read(traits: Iterable[Trait], scope: Json, section: str) -> Json:
+    found, record = {}, scope["record"]
+    for trait, member, get, column in traits:
+        try:
+            raw = record.get(member) if member is not None else get(scope)  # as in ``said``, without its call
+            value = None if raw is None else column[raw] if type(raw) is str else column.of(raw)
+        except (Refused, JMESPathError) as error:
+            raise _At(f"{section}.{trait}", _refusal(error)) from None
+        if value is not None:
+            found[trait] = value
+    return found
+
+
+def _groups(household: Household | None, doubt: Doubt) -> list[tuple[Getter, Place]]:
+    return [(each, place(role, doubt)) for each, role in household.groups] if household else []
+
+
+def _members(groups: Iterable[tuple[Getter, Place]], scope: Json) -> list[Member]:
+    found: list[Member] = []
+    for each, role in groups:
+        for data in _evaluate(each, scope) or ():
+            found.append(Member(len(found) + 1, str(said(role, scope | {"it": data})), data))
     return found
 
 
@@ -360,8 +341,8 @@ def _select(subject: Subject, scope: Json, members: list[Member]) -> list[Member
 def _evaluate(get: Getter, scope: Json) -> Any:
     try:
         return get(scope)
-    except JMESPathError:
-        raise Refused(Reason.BAD_VALUE, "expression") from None
+    except JMESPathError as error:
+        raise _refusal(error) from None
 
 
 def _holds(condition: Getter, scope: Json) -> bool:
@@ -377,6 +358,12 @@ def _aware(written: Any) -> datetime | None:
         return None
     at = datetime.fromisoformat(written)
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _refusal(error: Exception) -> Refused:
+    if isinstance(error, Refused):
+        return error
+    return Refused(Reason.BAD_VALUE, "expression" if isinstance(error, JMESPathError) else "")
 
 
 def _entry(position: str, path: str, refusal: Refused) -> Quarantined:

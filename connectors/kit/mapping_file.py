@@ -17,13 +17,13 @@ from typing import Any, Final
 import jsonschema_rs
 
 from connectors.kit import shared_parts
-from connectors.kit.expressions import ExpressionError, Getter, compile_expression
+from connectors.kit.expressions import ExpressionError, Getter, compile_expression, member_of
 from connectors.kit.identity import TRAITS
-from connectors.kit.mapping import (
+from connectors.kit.mapping import FormatMapping
+from connectors.kit.mapping_rules import (
     IDENTITY_FIELDS,
     SCOPE,
     FieldRule,
-    FormatMapping,
     Household,
     LineageRow,
     Outcome,
@@ -218,11 +218,13 @@ class _Compiler:
             rule = self._named(where, "values", self._values, rule["value"])
         given = rule["from"]
         sources = tuple(given) if isinstance(given, list) else (given,)
+        getters = tuple(self._expression(where, source) for source in sources)
         name = rule.get("with", "code" if "table" in rule else default)
         return Value(
             sources=sources,
-            getters=tuple(self._expression(where, source) for source in sources),
+            getters=getters,
             several=isinstance(given, list),
+            column=None if isinstance(given, list) else member_of(given, "record"),
             transform_name=name,
             transform=self._named(where, "transforms", self._transforms, name),
             table=self._named(where, "tables", self._tables, rule["table"]) if "table" in rule else {},

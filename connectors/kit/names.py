@@ -18,7 +18,8 @@ _LETTERS = str.maketrans(
     {"œ": "oe", "Œ": "OE", "æ": "ae", "Æ": "AE", "ß": "ss", "ẞ": "SS", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
     | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ı": "i", "ħ": "h", "Ħ": "H"}
 )
-_NOT_A_LETTER = re.compile(r"[^A-Z]+")
+_NOT_A_LETTER = str.maketrans(dict.fromkeys((char for char in map(chr, range(128)) if not char.isalpha()), " "))
+_FOREIGN = re.compile(r"[^\x00-\x7f]")
 _DIGIT = re.compile(r"[0-9]")
 _PLACEHOLDER = re.compile(  # glued
     r"X+|(?:NOM|PRENOM)?INCONNUE?|SANS(?:NOM|PRENOM)|NON(?:RENSEIGNEE?|COMMUNIQUEE?|CONNUE?|PRECISEE?)"
@@ -36,14 +37,14 @@ def normalise(name: str) -> tuple[str, Reason | None]:
 
     Combining marks and invisible format characters vanish, any other non-letter becomes a space. Idempotent.
     """
-    text = name.translate(_LETTERS)
+    text = name
     if not text.isascii():
-        text = "".join(map(_fold, unicodedata.normalize("NFKD", text).translate(_LETTERS)))
-    if _DIGIT.search(text):
+        text = _FOREIGN.sub(_fold, unicodedata.normalize("NFKD", text).translate(_LETTERS))
+    if not text.isalpha() and _DIGIT.search(text):
         return "", Reason.DIGITS
     if not text.isascii():
         return "", Reason.NOT_LATIN
-    form = _NOT_A_LETTER.sub(" ", text.upper()).strip()
+    form = text.upper() if text.isalpha() else " ".join(text.upper().translate(_NOT_A_LETTER).split())
     if not form:
         return "", Reason.ABSENT
     if _PLACEHOLDER.fullmatch(glue(form)):
@@ -60,7 +61,7 @@ def glue(form: str) -> str:
 
 def surname_forms(*names: str) -> tuple[str, ...]:
     """Return the distinct glued forms of the usable ``names`` (birth name, usage name), in that order."""
-    forms = (glue(normalise(name)[0]) for name in names)
+    forms = (glue(normalise(name)[0]) for name in names if name)
     return tuple(dict.fromkeys(form for form in forms if form))
 
 
@@ -110,6 +111,8 @@ def given_names(names: str | Sequence[str]) -> tuple[GivenNames, Reason | None]:
 
 def _elements(names: str | Sequence[str]) -> list[str]:
     given = [names] if isinstance(names, str) else names
+    if all(name.isalpha() for name in given):
+        return list(given)
     parts = (part for name in given for part in _SEPARATOR.split(_DASH.sub("-", " ".join(name.split()))))
     return [part for part in map(str.strip, parts) if part]
 
@@ -118,13 +121,11 @@ def _distinct(forms: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(form for form in forms if form))
 
 
-def _fold(char: str) -> str:
-    """Fold one decomposed character: ASCII as it is, marks and invisible characters away, other letters kept."""
-    if char.isascii():
-        return char
-    category = unicodedata.category(char)
+def _fold(found: re.Match[str]) -> str:
+    """Fold one decomposed character: marks and invisible characters away, digits to one of ours, letters kept."""
+    category = unicodedata.category(found[0])
     if category.startswith("N"):
         return "0"
     if category.startswith("M") or category == "Cf":
         return ""
-    return char if category.startswith("L") and category != "Lm" else " "
+    return found[0] if category.startswith("L") and category != "Lm" else " "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 Json = dict[str, Any]
 """A JSON object, as ``json`` reads it."""
@@ -66,8 +66,7 @@ class Reason(StrEnum):
     """The mapping's result is not a valid fragment: the mapping is at fault, not the source."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawRecord:
+class RawRecord(NamedTuple):
     """One record as the source wrote it: where it stood (``line 12``, ``record 3``) and its content."""
 
     position: str

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final
 
-from connectors.kit.dates import parse_birth_date
+from connectors.kit.dates import FIRST_YEAR, is_day, parse_birth_date
 from connectors.kit.names import glue, normalise
 from connectors.kit.nir import parse_nir
 from connectors.kit.port import Reason
@@ -78,6 +78,8 @@ def as_is(value: Any, _: Table) -> Any:
 def calendar_date(value: Any, _: Table) -> str:
     """A full date, ISO or French; a time beside it is dropped, never converted (DOMAIN §5)."""
     written = str(value).strip()
+    if is_day(written):
+        return written
     if found := _FRENCH_DATE.fullmatch(written):
         written = f"{found[3]}-{found[2]}-{found[1]}"
     elif found := _ISO_DATE.fullmatch(written):
@@ -100,7 +102,7 @@ def first_of_month(value: Any, _: Table) -> str | None:
         return None
     try:
         return date(int(value[0]), int(value[1]), 1).isoformat()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Refused(Reason.BAD_DATE) from None
 
 
@@ -120,7 +122,10 @@ def instant(value: Any, _: Table) -> str:
 
 def birth_date(value: Any, _: Table) -> str:
     """A birth date, whole or partial, as far as it is known: ``1990-05-17``, ``1990-05``, ``1990``."""
-    known, why = parse_birth_date(str(value))
+    written = str(value)
+    if is_day(written) and written >= f"{FIRST_YEAR}":
+        return written
+    known, why = parse_birth_date(written)
     if not known.value:
         raise Refused(Reason.BAD_DATE, why.value if why else "")
     return known.value

@@ -127,6 +127,7 @@ def test_transforms(name: str, value: Any, table: dict[str, Any], expected: Any)
         ("calendar_date", "2021-06-01\n", None),
         ("calendar_date", "hier", Reason.BAD_DATE),
         ("first_of_month", [2024, 13], Reason.BAD_DATE),
+        ("first_of_month", [2**40, 1], Reason.BAD_DATE),
         ("instant", "2026-01-12T08:30:00", Reason.BAD_DATE),
         ("birth_date", "1990-02-30", Reason.BAD_DATE),
         ("birth_date_parts", [1990, 13, 1], Reason.BAD_DATE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import suppress
 from itertools import combinations
 from typing import Any
@@ -218,3 +219,62 @@ def test_another_version_is_refused(version: Any) -> None:
 def test_the_fragment_knows_exactly_the_fields_that_have_a_bit() -> None:
     statements = examples()["fragment"]["statements"]
     assert list(statements) == [field.path for field in registry.fields()]
+
+
+@pytest.mark.parametrize(
+    ("place", "keyword", "constraint"),
+    [
+        ((), "anyOf", [{}]),
+        (("properties", "statements"), "dependentSchemas", {}),
+        (("properties", "statements", "properties", "identite.sexe"), "required", ["valeur"]),
+        (("properties", "statements", "properties", "identite.sexe", "properties"), "source", {"const": "caf"}),
+        (("properties", "statements", "properties", "identite.sexe"), "$ref", "dossier.schema.json#/$defs/texte"),
+    ],
+)
+def test_a_keyword_that_ties_members_together_ends_the_judging_of_each_alone(
+    place: tuple[str, ...], keyword: str, constraint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert registry.is_separable()
+    altered = copy.deepcopy(registry.schema("fragment"))
+    node = altered
+    for name in place:
+        node = node[name]
+    node[keyword] = constraint
+    known = registry.schema
+    monkeypatch.setattr(registry, "schema", lambda name: altered if name == "fragment" else known(name))
+    assert not registry.is_separable.__wrapped__()
+
+
+@pytest.mark.parametrize("keyword", ["if", "allOf", "unevaluatedProperties", "propertyNames", "valeur"])
+def test_so_does_one_in_the_declaration(keyword: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    altered = copy.deepcopy(registry.schema("dossier"))
+    declaration = altered["$defs"]["declaration"]
+    (declaration["properties"] if keyword == "valeur" else declaration)[keyword] = {}
+    known = registry.schema
+    monkeypatch.setattr(registry, "schema", lambda name: altered if name == "dossier" else known(name))
+    assert not registry.is_separable.__wrapped__()
+
+
+@pytest.mark.parametrize("member", ["source", "date_effet", "date_collecte", "base_legale", "absence"])
+def test_each_member_of_the_provenance_alone_is_what_it_is_in_a_statement(member: str) -> None:
+    path = "droits.rsa.date_debut_droit"
+    whole = fragment(path, "2020-02-29")["statements"][path]
+    absent = {"absence": "sans_droit", "source": whole["source"], "date_collecte": whole["date_collecte"]}
+    start = absent if member == "absence" else whole
+    for value in (
+        start[member],
+        None,
+        "",
+        "x" * 301,
+        "2026-02-30",
+        "0999-12-31",
+        "caf",
+        " x",
+        7,
+        "\ud800",
+        "sans_droit",
+    ):
+        alone = registry.provenance_validator(member).fits(value)
+        assert alone == registry.statement_validator(path).fits(start | {member: value}), value
+    with pytest.raises(KeyError):
+        registry.provenance_validator("nom")

@@ -10,13 +10,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
-from typing import Any, BinaryIO, Final, Self
+from itertools import repeat
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 _FORMULA: Final = re.compile(r"[=@].|[+-].*[(|!]", re.DOTALL)
+_MAY_RUN: Final = "=@+-"
 _NUMBER_OR_PHONE: Final = re.compile(r"[+-][0-9 .,()/\u00a0\u202f-]*")
 
 
@@ -33,8 +34,7 @@ class Typed:
 Cell = str | Typed | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of a table: its number, and its cells or why it has none."""
 
     number: int
@@ -147,18 +147,24 @@ class TableReader(ABC):
         if missing < 0 or (missing and not self.trimmed):
             return Quarantined(position, "", Reason.COLUMN_SHIFT)
         data: dict[str, str | None] = {}
-        for name, cell in zip(names, chain(row.cells, repeat(None, missing)), strict=True):
+        longest, cells = self.columns.max_cell, (*row.cells, *repeat(None, missing)) if missing else row.cells
+        for name, cell in zip(names, cells, strict=True):
             if name is None:
                 continue
-            if isinstance(cell, Typed):
-                refused = self._refused(name, cell)
-                text: str | None = cell.text
+            refused: tuple[Reason, str] | None = None
+            if isinstance(cell, str):  # as in ``said``, without its call
+                text: str | None = cell.strip()
+                if not text or text == "NULL":
+                    text = None
+                elif text[0] in _MAY_RUN and is_formula(text):
+                    refused = Reason.FORMULA, ""
+            elif cell is None:
+                text = None
             else:
-                text = said(cell)
-                refused = (Reason.FORMULA, "") if text is not None and is_formula(text) else None
-            if text is not None and len(text) > self.columns.max_cell:
-                refused = (Reason.TOO_LARGE, "")
-            if refused:
+                text, refused = cell.text, self._refused(name, cell)
+            if text is not None and len(text) > longest:
+                refused = Reason.TOO_LARGE, ""
+            if refused is not None:
                 return Quarantined(position, f"/{name}", *refused)
             data[name] = text
         return RawRecord(position, data)
@@ -190,7 +196,7 @@ def is_formula(text: str) -> bool:
 
     A negative amount or an international telephone number is none.
     """
-    return text[0] in "=@+-" and bool(_FORMULA.match(text)) and not _NUMBER_OR_PHONE.fullmatch(text)
+    return text[0] in _MAY_RUN and bool(_FORMULA.match(text)) and not _NUMBER_OR_PHONE.fullmatch(text)
 
 
 def _moved(found: Sequence[str], confirmed: Sequence[str]) -> list[int]:

@@ -1,0 +1,118 @@
+"""The rules a ``mapping.toml`` is compiled to (``mapping_file``), and ``mapping`` applies. Data, and nothing read yet.
+
+Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person's own part of it), ``role`` and
+``liens`` (household), ``identite`` (the traits just read), ``demande`` (the traits asked, for that person alone).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from connectors.kit.expressions import Getter
+from connectors.kit.port import Json, Reason
+from connectors.kit.transforms import Refused, Table, Transform, is_blank, is_misread
+from schemas import registry
+
+SCOPE: Final = frozenset({"record", "it", "role", "liens", "identite", "demande"})
+IDENTITY_FIELDS: Final = (
+    *("nom_naissance", "nom_usage", "prenoms", "sexe", "date_naissance"),
+    *("code_cog_insee_commune_naissance", "code_cog_insee_pays_naissance"),
+)
+"""Traits that are dossier fields too; ``nir`` is a trait only, unless a field of ``identifiants`` maps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageRow:
+    """One line of "which partner field feeds which dossier field": paths, transform and rule, no value."""
+
+    format: str
+    subject: str
+    source: str
+    transform: str
+    target: str
+    absence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """``from`` through ``with`` and a table."""
+
+    sources: tuple[str, ...]
+    getters: tuple[Getter, ...]
+    several: bool
+    column: str | None
+    """The member of the record, when that is all ``from`` names: a column of a table."""
+    transform_name: str
+    transform: Transform
+    table: Table
+
+    def raw(self, scope: Json) -> Any:
+        """Return what the source wrote; raises ``JMESPathError`` for an expression given the wrong type."""
+        return [get(scope) for get in self.getters] if self.several else self.getters[0](scope)
+
+    def read(self, raw: Any) -> Any:
+        """Return what ``raw`` means, ``None`` when it says nothing. Of ``raw`` alone; raises ``Refused``."""
+        if isinstance(raw, str):  # almost all
+            if not raw.strip():
+                return None
+            misread = is_misread(raw)
+        elif is_blank(raw):
+            return None
+        else:
+            misread = isinstance(raw, list) and any(isinstance(text, str) and is_misread(text) for text in raw)
+        if misread:
+            raise Refused(Reason.ENCODING)
+        return self.transform(raw, self.table)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """How one dossier field is filled, or why it is absent."""
+
+    path: str
+    value: Value
+    base_legale: str
+    date_effet: Value | None
+    when: Getter | None
+    absences: tuple[tuple[str, Getter, str], ...]
+    """(condition's text, condition, absence code), the first that holds wins."""
+    absent: str | None
+    """The absence when the source says nothing; without it, there is no statement at all."""
+    optional: registry.Validator | None = None
+    """Set when a value that cannot be read sets aside this field alone, not the person: what its value must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer that is no answer: every one of ``paths`` gets the absence that ``code`` gives."""
+
+    code: Value
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One kind of person a record speaks of."""
+
+    name: str
+    each: Getter | None
+    roles: frozenset[str] | None
+    when: Getter | None
+    same: tuple[tuple[Getter, Getter], ...]
+    """Pairs that must be equal where both say something: what was asked, and what was answered."""
+    identity: tuple[tuple[str, Value], ...]
+    asserts_identity: bool
+    """Whether the source itself states the traits; not when they are only those it was asked about."""
+    local_id: tuple[Value, ...]
+    fields: tuple[FieldRule, ...]
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """Where a record's members stand, and how roles tie them."""
+
+    groups: tuple[tuple[Getter, Value], ...]
+    links: Mapping[str, str]
