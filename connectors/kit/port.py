@@ -56,6 +56,8 @@ class Reason(StrEnum):
     BAD_NUMBER = "bad_number"
     BAD_VALUE = "bad_value"
     BAD_NIR = "bad_nir"
+    CONTROL_CHARACTER = "control_character"
+    """A text holds a character nobody sees that changes how it reads: a control, a change of writing direction."""
     NAMES_NOT_SEPARATED = "names_not_separated"
     """A surname and given names in one text of more than two words: nothing tells where the surname ends."""
     IDENTITY = "identity"

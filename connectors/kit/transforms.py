@@ -18,6 +18,7 @@ from connectors.kit.dates import FIRST_YEAR, is_day, parse_birth_date
 from connectors.kit.names import glue, normalise
 from connectors.kit.nir import parse_nir
 from connectors.kit.port import Reason
+from connectors.kit.visible import visible
 
 Table = Mapping[str, Any]
 Transform = Callable[[Any, Table], Any]
@@ -48,12 +49,15 @@ def is_blank(value: object) -> bool:
 
 
 def is_misread(text: str) -> bool:
-    """Say whether a text was read in the wrong encoding: UTF-8 taken for windows-1252 (``MaÃ«lle``), or U+FFFD.
+    """Say whether a text was read in the wrong encoding: UTF-8 taken for windows-1252 (``MaÃ«lle``), windows-1252 for
+    Latin-1 (U+0080 to U+009F: an apostrophe or an ``œ`` that no longer is one), or U+FFFD.
 
     What anyone writes is not by chance UTF-8 as well: Ã is never followed by a sign such as ``«``.
     """
     if text.isascii():
         return False
+    if not text.isprintable() and any("\x80" <= character <= "\x9f" for character in text):
+        return True
     for encoding in ("windows-1252", "latin-1"):
         try:
             text.encode(encoding).decode("utf-8")
@@ -63,16 +67,24 @@ def is_misread(text: str) -> bool:
     return "\ufffd" in text
 
 
+def shown(text: str) -> str:
+    """Return free text trimmed and as it is seen; raises ``Refused`` for what makes it read otherwise."""
+    seen = visible(text)
+    if seen is None:
+        raise Refused(Reason.CONTROL_CHARACTER)
+    return seen
+
+
 def text(value: Any, _: Table) -> str | None:
     """Text, trimmed; numbers as they are written."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Refused(Reason.BAD_VALUE)
-    return str(value).strip() or None
+    return shown(str(value)) or None
 
 
 def as_is(value: Any, _: Table) -> Any:
     """The value as the source's own schema lets it through; text trimmed."""
-    return value.strip() if isinstance(value, str) else value
+    return shown(value) or None if isinstance(value, str) else value
 
 
 def calendar_date(value: Any, _: Table) -> str:
@@ -255,7 +267,7 @@ def texts(value: Any, _: Table) -> list[str]:
     items = [item for item in (value if isinstance(value, list) else [value]) if not is_blank(item)]
     if not all(isinstance(item, str) for item in items):
         raise Refused(Reason.BAD_VALUE)
-    return [item.strip() for item in items]
+    return [seen for item in items if (seen := shown(item))]
 
 
 def joined(value: Any, _: Table) -> str | None:

@@ -1,0 +1,24 @@
+"""Free text as a reader sees it: what nobody sees in it says nothing, or lies."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LAID_OUT: Final = re.compile("[\t\n\x0b\x0c\r]+")
+"""Line breaks and tabs of a cell or a form: one space says as much."""
+_UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060-\u2064\ufeff]")
+"""Hyphenation, width and direction marks that copying from a page leaves behind: nothing is lost with them."""
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
+"""Control characters, and those that make a text read otherwise than it is written (Unicode TR 36)."""
+
+
+def visible(text: str) -> str | None:
+    """Return ``text`` trimmed, line breaks and tabs as a space, invisible marks gone.
+
+    ``None`` when it holds a character that makes it read otherwise than it is written.
+    """
+    if text.isprintable():
+        return text.strip()
+    seen = _UNSEEN.sub("", _LAID_OUT.sub(" ", text)).strip()
+    return None if _CONTROL.search(seen) else seen
