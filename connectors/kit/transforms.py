@@ -50,21 +50,17 @@ def is_blank(value: object) -> bool:
 
 def is_misread(text: str) -> bool:
     """Say whether a text was read in the wrong encoding: UTF-8 taken for windows-1252 (``MaÃ«lle``), windows-1252 for
-    Latin-1 (U+0080 to U+009F: an apostrophe or an ``œ`` that no longer is one), or U+FFFD.
-
-    What anyone writes is not by chance UTF-8 as well: Ã is never followed by a sign such as ``«``.
+    Latin-1 (a C1 control where an apostrophe stood), or U+FFFD. What anyone writes is not by chance UTF-8 as well.
     """
     if text.isascii():
         return False
-    if not text.isprintable() and any("\x80" <= character <= "\x9f" for character in text):
-        return True
     for encoding in ("windows-1252", "latin-1"):
         try:
             text.encode(encoding).decode("utf-8")
         except UnicodeError:
             continue
         return True
-    return "\ufffd" in text
+    return "\ufffd" in text or (not text.isprintable() and any("\x80" <= sign <= "\x9f" for sign in text))
 
 
 def shown(text: str) -> str:
