@@ -18,6 +18,7 @@ from connectors.kit.dates import FIRST_YEAR, is_day, parse_birth_date
 from connectors.kit.names import glue, normalise
 from connectors.kit.nir import parse_nir
 from connectors.kit.port import Reason
+from connectors.kit.visible import is_misread as is_misread  # for those who read values and transform them
 from connectors.kit.visible import visible
 
 Table = Mapping[str, Any]
@@ -46,21 +47,6 @@ def is_blank(value: object) -> bool:
     if isinstance(value, str):
         return not value.strip()
     return isinstance(value, list) and all(is_blank(item) for item in value)
-
-
-def is_misread(text: str) -> bool:
-    """Say whether a text was read in the wrong encoding: UTF-8 taken for windows-1252 (``MaÃ«lle``), windows-1252 for
-    Latin-1 (a C1 control where an apostrophe stood), or U+FFFD. What anyone writes is not by chance UTF-8 as well.
-    """
-    if text.isascii():
-        return False
-    for encoding in ("windows-1252", "latin-1"):
-        try:
-            text.encode(encoding).decode("utf-8")
-        except UnicodeError:
-            continue
-        return True
-    return "\ufffd" in text or (not text.isprintable() and any("\x80" <= sign <= "\x9f" for sign in text))
 
 
 def shown(text: str) -> str:

@@ -22,3 +22,18 @@ def visible(text: str) -> str | None:
         return text.strip()
     seen = _UNSEEN.sub("", _LAID_OUT.sub(" ", text)).strip()
     return None if _CONTROL.search(seen) else seen
+
+
+def is_misread(text: str) -> bool:
+    """Say whether a text was read in the wrong encoding: UTF-8 taken for windows-1252 (``MaÃ«lle``), windows-1252 for
+    Latin-1 (a C1 control where an apostrophe stood), or U+FFFD. What anyone writes is not by chance UTF-8 as well.
+    """
+    if text.isascii():
+        return False
+    for encoding in ("windows-1252", "latin-1"):
+        try:
+            text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+        return True
+    return "\ufffd" in text or (not text.isprintable() and any("\x80" <= sign <= "\x9f" for sign in text))
