@@ -13,6 +13,10 @@ import structlog
 from connectors.kit.edge_home import CLIENT, STORE_KEY_BYTES, EdgeHome, EdgeSettings
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.hub_client import ANSWER_SECONDS, HubClient
+from connectors.kit.ledger.client import HttpLog, LogView
+from connectors.kit.ledger.keys import log_keys
+from connectors.kit.ledger.watch import Watch
+from connectors.kit.ledger.witness import Witness
 from connectors.kit.live.edge_client import ClientRelease, open_live
 from connectors.kit.live.holdings import LiveHoldings
 from connectors.kit.orders import ReleasePolicy
@@ -24,7 +28,8 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.tokens import HmacTokeniser, Tokeniser
 from connectors.kit.transport import Transport
-from connectors.kit.trust import Directory, RotatingKeys, open_klink
+from connectors.kit.trust import HUB, Directory, RotatingKeys, open_klink
+from consent.ledger.checkpoint import SignerKey, VerifierKey
 from consent.policy import Policy
 
 WARN_BEFORE: Final = timedelta(days=14)
@@ -49,7 +54,9 @@ class Edge:
         operational: RotatingKeys,
         hub: HubClient,
         root: PublicJwk,
+        log: LogView,
         live: LiveHoldings | None = None,
+        cosigner: SignerKey | None = None,
     ) -> None:
         """Hold what :meth:`open` opened; the directory comes with the first use."""
         self.home = home
@@ -63,6 +70,8 @@ class Edge:
         self.operational = operational
         self.hub = hub
         self.live = live
+        self.witness = None if cosigner is None else Witness(cosigner, store.log, self.log_keys, clock)
+        self.watch = Watch(store.log, self.log_keys, log, clock)
         self._tag_key = tag_key
         self._root = root
         self._lock = threading.Lock()
@@ -87,7 +96,7 @@ class Edge:
         klink = open_klink(files.klink_token(), keys.load_seal_key(files.seal), settings.slug, root)
         operational = RotatingKeys(keys.load_signing_key(files.identity), settings.slug, clock)
         store, tokeniser = EdgeStore.open(files.store, store_key), HmacTokeniser(klink.key, klink.epoch)
-        authority = home / settings.hub_ca if settings.hub_ca else None
+        transport = Transport(ca_file=home / settings.hub_ca if settings.hub_ca else None, answer=ANSWER_SECONDS)
         return cls(
             home=files,
             settings=settings,
@@ -99,9 +108,11 @@ class Edge:
             tag_key=hmac.digest(store_key, b"maillon/edge-tag/v1", "sha256"),
             tokeniser=tokeniser,
             operational=operational,
-            hub=HubClient(settings.hub_url, operational, clock, Transport(ca_file=authority, answer=ANSWER_SECONDS)),
+            hub=HubClient(settings.hub_url, operational, clock, transport),
             root=root,
             live=open_live(files, settings, partner, store, tokeniser, clock) if settings.mode == CLIENT else None,
+            cosigner=files.witness(),
+            log=HttpLog(settings.hub_url, transport),
         )
 
     @property
@@ -119,6 +130,10 @@ class Edge:
             if now >= self._directory.valid_until:
                 raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "valid_until")
             return self._directory
+
+    def log_keys(self) -> frozenset[VerifierKey]:
+        """Return the keys of the hub's log, which the root vouches for; raises as :attr:`directory`."""
+        return log_keys(self.directory.partner(HUB))
 
     def refresh_directory(self) -> bool:
         """Fetch the hub's directory and take it if it is the root's and newer; return whether it was.

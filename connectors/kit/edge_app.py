@@ -1,4 +1,4 @@
-"""The edge over HTTP: ``POST /v1/orders`` for the hub, ``GET /health`` for anyone. Nothing else."""
+"""The edge over HTTP: ``POST /v1/orders`` for the hub, ``GET /health`` for anyone, and the witness. Nothing else."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from werkzeug.exceptions import HTTPException
 from connectors.kit.edge import Edge
 from connectors.kit.edge_home import CLIENT, HOME_VARIABLE
 from connectors.kit.edge_watch import start_watching
+from connectors.kit.ledger import web as ledger_web
+from connectors.kit.ledger.jobs import start_following
 from connectors.kit.live.poller import start_polling
 from connectors.kit.orders import OrderRefused, Source, answer_order
 from connectors.kit.runtime.clock import SystemClock
@@ -33,6 +35,7 @@ _STATUS: Final = {
     ErrorKind.TOO_LARGE: 413,
     ErrorKind.NOT_FOUND: 404,
     ErrorKind.UNTRUSTED_DIRECTORY: 503,
+    ErrorKind.UNAVAILABLE: 503,
     ErrorKind.STORAGE: 503,
 }
 _TITLES: Final = {
@@ -42,6 +45,7 @@ _TITLES: Final = {
     ErrorKind.TOO_LARGE: "Message trop volumineux",
     ErrorKind.NOT_FOUND: "Introuvable",
     ErrorKind.UNTRUSTED_DIRECTORY: "Annuaire sans confiance",
+    ErrorKind.UNAVAILABLE: "Indisponible",
     ErrorKind.STORAGE: "Enregistrement impossible, rien n’a été changé",
 }
 
@@ -52,6 +56,7 @@ def create_app(edge: Edge) -> Flask:
     """Return the WSGI application of ``edge``."""
     app = Flask("maillon-edge", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_ORDER_BYTES
+    app.register_blueprint(ledger_web.routes(edge.witness))
 
     @app.get("/health")
     def health() -> Response:
@@ -60,6 +65,8 @@ def create_app(edge: Edge) -> Flask:
             "slug": edge.slug,
             "operator": edge.partner.operator,
             "co_hosted": edge.settings.co_hosted,
+            "witness": edge.witness is not None,
+            "alarms": edge.store.log.counts(),
         }
         if edge.live is not None:
             told |= {"mode": CLIENT, "api": edge.live.state()}
@@ -115,6 +122,7 @@ def from_environment() -> Flask:
     start_upkeep(edge)
     start_polling(edge)
     start_watching(edge)
+    start_following(edge)
     exit_with_parent(edge.close)
     return create_app(edge)
 

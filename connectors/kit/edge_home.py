@@ -32,6 +32,8 @@ from consent.ledger.exact import LedgerError
 PARTNER, CLIENT = "partner", "client"
 HOME_VARIABLE: Final = "MAILLON_EDGE_HOME"
 STORE_KEY_BYTES: Final = 32
+MOST_LOG_SECONDS: Final = 30
+"""An order missing in the log is told within two minutes (``ledger.watch``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ class EdgeSettings:
     """PEM file of the authority behind the hub's certificate; empty for the public ones."""
     refresh_seconds: int = 60
     """How often the directory is fetched again."""
+    log_seconds: int = 30
+    """How often the hub's log is followed, and asked for the orders known here."""
     poll_seconds: int = 0
     """How often the manifest's ``[feed]`` is fetched; 0: never by itself."""
     drop_folder: str = ""
@@ -222,6 +226,8 @@ class EdgeHome:
             check_url(settings.url)
         if settings.threads < 1 or settings.refresh_seconds < 1:
             raise MaillonError(ErrorKind.CONFIGURATION, "threads, refresh_seconds: above zero")
+        if not 1 <= settings.log_seconds <= MOST_LOG_SECONDS:
+            raise MaillonError(ErrorKind.CONFIGURATION, f"log_seconds: between 1 and {MOST_LOG_SECONDS}")
         if settings.mode not in (PARTNER, CLIENT):
             raise MaillonError(ErrorKind.CONFIGURATION, f"mode: {PARTNER} or {CLIENT}")
         if settings.poll_seconds < 0:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,7 @@ from typing import Any, Self
 from connectors.kit.edge_archive import Archive, Version
 from connectors.kit.edge_tables import SCHEMA_VERSION, TABLES
 from connectors.kit.edge_waiting import Waiting
+from connectors.kit.ledger.store import LogStore
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -69,6 +70,7 @@ class EdgeStore:
         self._rows = rows
         self.archive = Archive(self._execute, self._all, rows)
         self.waiting = Waiting(self._execute, self._all, rows)
+        self.log = LogStore(self._execute, self._all, self.batch, rows)
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
@@ -310,7 +312,7 @@ class EdgeStore:
         """Return how many subjects are held."""
         return int(self._all("SELECT count(*) FROM subject")[0][0])
 
-    # --- single-use values and served orders --------------------------------------------------------------------
+    # --- single-use values ----------------------------------------------------------------------------------------
 
     def remember_order(self, order_id: str, expires_at: datetime) -> bool:
         """Remember an order until ``expires_at``; ``False`` when it was seen before."""
@@ -325,18 +327,9 @@ class EdgeStore:
         with self.batch():
             self._execute("DELETE FROM seen WHERE expires_at < ?", int(at.timestamp()))
 
-    def served(self, order_id: str, commitment: str, at: datetime) -> None:
-        """Remember that an order was answered, to ask later for its inclusion in the log."""
-        with self.batch():
-            self._execute(
-                "INSERT OR IGNORE INTO served VALUES (?, ?, ?)",
-                *(self._rows.key("order", order_id), commitment, int(at.timestamp())),
-            )
-
-    def served_commitments(self) -> list[tuple[str, datetime]]:
-        """Return the log commitments of the orders answered, oldest first, with the time of each."""
-        rows = self._all("SELECT commitment, at FROM served ORDER BY at")
-        return [(commitment, datetime.fromtimestamp(at, UTC)) for commitment, at in rows]
+    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
+        """Remember an order whose ``leaf`` must be in the log; ``False`` when another order had the same."""
+        return self.log.keep_order(leaf, order, at)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -352,6 +345,7 @@ class EdgeStore:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
             self.archive.prepare()
             self.waiting.prepare()
+            self.log.prepare()
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):
                 raise MaillonError(ErrorKind.CONFIGURATION, "this key is not this edge store's")

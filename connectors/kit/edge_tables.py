@@ -30,5 +30,4 @@ CREATE TABLE quarantine (
 );
 CREATE TABLE seen (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX seen_expiry ON seen (expires_at);
-CREATE TABLE served (order_key BLOB PRIMARY KEY, commitment TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 """

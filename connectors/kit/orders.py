@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from connectors.kit import seal, trust
+from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import from_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.seal import Typ
@@ -22,10 +23,15 @@ from connectors.kit.source_fragment import build_statements, seal_fragment
 from connectors.kit.tokens import TokenSet, match_subject
 from connectors.kit.trust import Certificate, Directory, OperationalKeys
 from consent import order as law
+from consent.ledger.exact import LedgerError
+from consent.ledger.leaf import EventClass, Leaf
 from consent.policy import Policy
 from consent.records import ConsentEvent, RecordError, parse_event
 from schemas.registry import SchemaViolation, validator
 
+LEAF_AGE: Final = 60
+"""How many seconds before its order a leaf may have been made, at most; and after it, for whole seconds and skew:"""
+LEAF_SKEW: Final = 5
 ORDERS_PER_REQUEST: Final = 2
 """The hub's second gate may discard a fragment and order once more, narrower (DESIGN §7)."""
 
@@ -51,6 +57,7 @@ class Reason(StrEnum):
     PARTNER_POLICY = "partner_policy"
     POLICY_VERSION = "policy_version"
     UNKNOWN_REF = "unknown_ref"
+    LEAF = "leaf"
 
 
 class OrderRefused(MaillonError):  # noqa: N818  (a name of the protocol)
@@ -88,8 +95,8 @@ class SourceStore(Protocol):
         """Remember a request's nonce; ``False`` when it was seen before."""
         ...
 
-    def served(self, order_id: str, commitment: str, at: datetime) -> None:
-        """Remember that an order was answered."""
+    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
+        """Remember an order whose ``leaf`` must be in the log; ``False`` when another order had the same."""
         ...
 
 
@@ -151,7 +158,7 @@ def answer_order(token: str, source: Source, at: datetime) -> str:
     free = source.release.releases(recipient.kind, request.payload["purpose"])
     if not any(path in free for path in order["fields"]):
         raise OrderRefused(Reason.PARTNER_POLICY)
-    _remember(order, request, source, at)
+    _remember(token, order, _leaf(order), request, source, at)
     held = _held(local_id, [path for path in order["fields"] if path in free], source, from_epoch(order["exp"]))
     statements = build_statements(held, order["fields"], free, source.slug, at)
     return seal_fragment(
@@ -234,8 +241,24 @@ def _subject(order: Json, request: _Request, events: Sequence[Json], source: Sou
     return local_id, tokens
 
 
-def _remember(order: Json, request: _Request, source: Source, at: datetime) -> None:
-    """Make the order's id, the request's nonce and the answer durable, before anything leaves."""
+def _leaf(order: Json) -> bytes:
+    """Return the leaf the hub says it logged the order as: of an access, made about when the order was signed.
+
+    One leaf is one order's: were an old one accepted, the hub could show it again and again, and log nothing.
+    """
+    try:
+        encoded = b64url.decode(order["leaf"], what="leaf")
+        leaf = Leaf.decode(encoded)
+    except (MaillonError, LedgerError):
+        raise OrderRefused(Reason.LEAF) from None
+    logged, signed = leaf.at_us / 1_000_000, order["iat"]
+    if leaf.event_class is not EventClass.ACCESS or not 0 <= signed + LEAF_SKEW - logged <= LEAF_AGE + LEAF_SKEW:
+        raise OrderRefused(Reason.LEAF)
+    return encoded
+
+
+def _remember(token: str, order: Json, leaf: bytes, request: _Request, source: Source, at: datetime) -> None:
+    """Make the order's id, its leaf and the request's nonce durable, before anything leaves."""
     seen: Reason | None = None
     # The requester's own: a source of the same pull sees the nonce, and could use it up in requests of its own.
     nonce, ends = f"{request.payload['requester']}/{request.payload['nonce']}", from_epoch(request.payload["exp"])
@@ -245,7 +268,7 @@ def _remember(order: Json, request: _Request, source: Source, at: datetime) -> N
         elif not any(source.store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
             seen = Reason.REQUEST_REPLAYED
         else:
-            source.store.served(order["order_id"], order["leaf"], at)
+            seen = None if source.store.keep_order(leaf, token, at) else Reason.LEAF
     if seen is not None:
         raise OrderRefused(seen)
 

@@ -20,7 +20,8 @@ from typing import Any, Final, Self
 
 import orjson
 
-from connectors.kit import log_keys, seal
+from connectors.kit import seal
+from connectors.kit.ledger.keys import are_distinct, check_keys
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.clock import Clock, from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -95,7 +96,7 @@ class DirectoryPartner:
                 raise ValueError("flag")
             keys.public_jwk(partner.identity_key, "Ed25519")
             keys.public_jwk(partner.seal_key, "X25519")
-            log_keys.check_keys(partner, HUB)
+            check_keys(partner, HUB)
         except (MaillonError, TypeError, ValueError):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "partner form", pointer="/partners") from None
         return partner
@@ -131,10 +132,8 @@ class Directory:
         partners = {partner.slug: partner for partner in map(DirectoryPartner.from_wire, rows)}
         if len(partners) != len(rows):
             raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate slug", pointer="/partners")
-        try:
-            log_keys.check_distinct(partners.values())
-        except ValueError:
-            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate witness key", pointer="/partners") from None
+        if not are_distinct(partners.values()):
+            raise MaillonError(ErrorKind.UNTRUSTED_DIRECTORY, "duplicate witness key", pointer="/partners")
         return cls(version, from_epoch(issued), from_epoch(until), token, partners)
 
     @staticmethod

@@ -14,6 +14,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk, public_jwk
 from connectors.kit.seal import Typ, peek
 from connectors.kit.trust import Directory, fingerprint
+from hub.cli.ledger_evidence import check_evidence
 from hub.cli.output import json_option, print_answer
 
 
@@ -21,6 +22,8 @@ from hub.cli.output import json_option, print_answer
 def log() -> None:
     """The log of every event: who may check it, and whether it is whole."""
 
+
+log.add_command(check_evidence)
 
 @log.command("keys")
 @click.option(

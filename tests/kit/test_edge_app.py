@@ -32,7 +32,7 @@ from connectors.kit.transport import FarSideError
 from connectors.kit.trust import HUB, DirectoryPartner, OperationalKeys, Root
 from consent.model import EventKind
 from schemas.registry import validator
-from tests.kit.world import AT, PURPOSE, ROLE, new_ref, said
+from tests.kit.world import AT, PURPOSE, ROLE, new_leaf, new_ref, said
 
 START, QUOTIENT = "droits.rsa.date_debut_droit", "ressources.quotient_familial"
 LOCAL = {"caf": "0123456", "departement": "D-1"}
@@ -68,7 +68,7 @@ class FakeHub:
                 "request": request,
                 "authorities": [self.c.consent],
                 "policy_version": self.c.edges["caf"].policy.version,
-                "leaf": b64url.encode(bytes(105)),
+                "leaf": b64url.encode(new_leaf(self.c.clock.now()).encode()),
                 "iat": now,
                 "exp": now + 10,
                 **self.changes,
@@ -202,7 +202,7 @@ def test_a_pull_from_edge_to_edge(consortium: Consortium) -> None:
     assert sections["ressources"]["quotient_familial"][0]["source"] == "caf"
     assert got.reports == ()
     validator("dossier").check(got.dossier)
-    assert [leaf for leaf, _ in consortium.edges["caf"].store.served_commitments()] == [b64url.encode(bytes(105))]
+    assert consortium.edges["caf"].store.log.count_unproven() == 1, "to be asked about in the log"
 
 
 def test_the_fields_asked_for_are_selected(consortium: Consortium) -> None:
@@ -283,7 +283,14 @@ def test_a_swapped_fragment_is_reported_by_the_pull(consortium: Consortium) -> N
 
 def test_health_says_who_runs_it_and_that_it_is_co_hosted(consortium: Consortium) -> None:
     reply = consortium.caf.get("/health")
-    assert reply.get_json() == {"status": "ok", "slug": "caf", "operator": "departement", "co_hosted": True}
+    assert reply.get_json() == {
+        "status": "ok",
+        "slug": "caf",
+        "operator": "departement",
+        "co_hosted": True,
+        "witness": True,
+        "alarms": {},
+    }
 
 
 @pytest.mark.parametrize(

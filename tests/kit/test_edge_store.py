@@ -272,10 +272,7 @@ def test_a_value_is_single_use_between_threads_too(store: EdgeStore) -> None:
     assert sorted(answers) == [False] * 7 + [True]
 
 
-def test_served_orders_and_quarantine_and_files(store: EdgeStore) -> None:
-    store.served("o2", "commitment-2", AT + timedelta(seconds=1))
-    store.served("o1", "commitment-1", AT)
-    assert store.served_commitments() == [("commitment-1", AT), ("commitment-2", AT + timedelta(seconds=1))]
+def test_quarantine_and_files(store: EdgeStore) -> None:
     entry = Quarantined("line 3", "/nir", Reason.BAD_NIR, "cle")
     assert store.quarantine(entry, b"1", "f", AT)
     assert not store.quarantine(entry, b"1", "f", AT)

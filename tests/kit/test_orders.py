@@ -19,8 +19,23 @@ from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import OperationalKeys
 from consent.canonical import digest
+from consent.ledger.leaf import EventClass
 from consent.model import EventKind
-from tests.kit.world import AMOUNT, AT, EMAIL, FIELDS, HELD, LEA, NOA, QUOTIENT, START, Release, World, new_ref
+from tests.kit.world import (
+    AMOUNT,
+    AT,
+    EMAIL,
+    FIELDS,
+    HELD,
+    LEA,
+    NOA,
+    QUOTIENT,
+    START,
+    Release,
+    World,
+    new_leaf,
+    new_ref,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -355,6 +370,40 @@ def test_no_proof_is_no_subject(world: World) -> None:
 
 
 # 7. The partner's own rules -------------------------------------------------------------------------------------
+
+
+def test_the_leaf_it_is_logged_as_is_kept_with_the_order(world: World) -> None:
+    order = world.order()
+    answer_order(order, world.source(), AT)
+    assert world.store.leaves == {b64url.decode(seal.peek(order, Typ.ORDER)["leaf"])}
+
+
+def test_two_orders_cannot_share_a_leaf(world: World) -> None:
+    """Else the hub logs one of them, and shows it twice."""
+    leaf = b64url.encode(new_leaf().encode())
+    answer_order(world.order(leaf=leaf), world.source(), AT)
+    assert refused(world, world.order(leaf=leaf)) is Reason.LEAF
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        b"\x00" * 105,
+        new_leaf(event_class=EventClass.CONSENT).encode(),
+        new_leaf(AT - timedelta(seconds=61)).encode(),
+        new_leaf(AT + timedelta(seconds=6)).encode(),
+    ],
+    ids=["garbage", "of a consent", "of long ago", "of later"],
+)
+def test_a_leaf_that_cannot_be_the_orders(world: World, leaf: bytes) -> None:
+    assert refused(world, world.order(leaf=b64url.encode(leaf))) is Reason.LEAF
+
+
+def test_a_leaf_of_the_minute_before(world: World) -> None:
+    for seconds in (60, -5):
+        leaf = new_leaf(AT - timedelta(seconds=seconds))
+        answer_order(world.order(leaf=b64url.encode(leaf.encode())), world.source(), AT)
+    assert len(world.store.answered) == 2
 
 
 def test_what_the_partner_keeps_is_stated_and_not_sent(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.kit import seal
-from connectors.kit.log_keys import log_keys, witness_keys
+from connectors.kit.ledger.keys import log_keys, witness_keys
 from connectors.kit.runtime.clock import FakeClock, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PartnerSlug

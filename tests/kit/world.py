@@ -27,6 +27,7 @@ from connectors.kit.runtime.keys import SealKey, SigningKey
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import HmacTokeniser, TokenSet, tokens_of
 from connectors.kit.trust import Directory, DirectoryPartner, OperationalKeys, Root
+from consent.ledger.leaf import EventClass, Leaf
 from consent.model import Attributes, EventKind
 from consent.policy import Policy
 
@@ -87,6 +88,12 @@ HELD = {
 }
 
 
+def new_leaf(at: datetime = AT, event_class: EventClass = EventClass.ACCESS) -> Leaf:
+    """A leaf of its own, as the hub's journal makes one for each event."""
+    drawn = secrets.token_bytes(80)
+    return Leaf(event_class, drawn[:16], int(at.timestamp() * 1_000_000), drawn[16:48], drawn[48:])
+
+
 @dataclass
 class FakeStore:
     """The part of ``EdgeStore`` an order needs, in memory."""
@@ -95,6 +102,7 @@ class FakeStore:
     orders: set[str] = field(default_factory=set)
     nonces: set[str] = field(default_factory=set)
     answered: list[str] = field(default_factory=list)
+    leaves: set[bytes] = field(default_factory=set)
 
     def local_of(self, ref: str) -> str | None:
         return next((local for local, (its_ref, _, _) in self.people.items() if its_ref == ref), None)
@@ -120,8 +128,12 @@ class FakeStore:
         self.nonces.add(digest)
         return not seen
 
-    def served(self, order_id: str, commitment: str, at: datetime) -> None:
-        self.answered.append(order_id)
+    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
+        if leaf in self.leaves:
+            return False
+        self.leaves.add(leaf)
+        self.answered.append(seal.peek(order, Typ.ORDER)["order_id"])
+        return True
 
 
 @dataclass
@@ -205,7 +217,7 @@ class World:
             "request": request,
             "authorities": authorities,
             "policy_version": self.policy.version,
-            "leaf": b64url.encode(b"l" * 105),
+            "leaf": b64url.encode(new_leaf(at).encode()),
             "iat": to_epoch(at),
             "exp": to_epoch(at) + 10,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.kit import log_keys
+from connectors.kit.ledger import keys as log_keys
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.trust import HUB, Directory

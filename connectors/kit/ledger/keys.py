@@ -47,11 +47,10 @@ def check_keys(entry: Entry, hub: str) -> None:
         raise LedgerError("witness_key")
 
 
-def check_distinct(entries: Iterable[Entry]) -> None:
-    """Raise ``LedgerError("witness_key")`` when two entries share a key or a name: one would count for two."""
+def are_distinct(entries: Iterable[Entry]) -> bool:
+    """Say whether no two entries share a key or a name: one would count for two."""
     found = [VerifierKey.parse(text) for entry in entries for text in (entry.log_key, entry.witness_key) if text]
-    if len({key.public for key in found}) != len(found) or len({key.name for key in found}) != len(found):
-        raise LedgerError("witness_key")
+    return len({key.public for key in found}) == len({key.name for key in found}) == len(found)
 
 
 def log_keys(hub: Entry) -> frozenset[VerifierKey]:
