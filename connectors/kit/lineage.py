@@ -37,8 +37,8 @@ la contester sans lire une ligne de programme.
 
 **Lire un chemin** : `Personne[].Identification.NOM` est l’élément `NOM` de l’`Identification` de chaque `Personne` ;
 `a || b` prend `a`, ou `b` quand `a` est vide ; `a && 'x'` dit `x` quand `a` est vrai ; `[?A == '1']` garde les lignes
-dont `A` vaut 1 ; `| [0]` prend la première. `it` est la part de la personne dans l’enregistrement, `role` et `liens` sa
-place dans le foyer.
+dont `A` vaut 1 ; `| [0]` prend la première ; *si* dit la condition sans laquelle le champ n’est pas rempli. `role` et
+`liens` sont la place de la personne dans le foyer, `demande` la personne sur qui portait la question.
 
 **Si la source ne dit rien** : le code d’absence répondu, avec sa condition ; un tiret veut dire que le champ n’est pas
 mentionné. Zéro ne veut jamais dire « inconnu ».
@@ -108,12 +108,11 @@ def _line(
     else:
         assert subject.outcome is not None  # noqa: S101 (the only other origin of a row)
         value = subject.outcome.code
-    since = rule.date_effet.sources if rule is not None and rule.date_effet is not None else ()
     return Line(
         partner,
         row,
         words.of(row.transform, value.transform, value.table),
-        ", ".join(source.removeprefix("record.") for source in since),
+        row.since,
         rule.base_legale if rule is not None else mapping.base_legale,
     )
 
@@ -146,12 +145,12 @@ def _merged(lines: Sequence[Line]) -> Iterator[tuple[str, ...]]:
     """Say once what several formats and persons of one partner do alike."""
     groups: dict[tuple[str, str, str, str], list[Line]] = {}
     for line in lines:
-        groups.setdefault((line.partner.slug, line.row.source, line.transform, line.row.absence), []).append(line)
+        groups.setdefault((line.partner.slug, _source(line.row), line.transform, line.row.absence), []).append(line)
     for (slug, source, transform, absence), alike in groups.items():
         formats = dict.fromkeys(line.row.format for line in alike)
         persons = dict.fromkeys(line.row.subject for line in alike)
         shown = ", ".join(f"`{name}`" for name in formats)
-        yield slug, shown, _spelled(persons), _code(source), transform, _absence(absence)
+        yield slug, shown, _spelled(persons), source, transform, _absence(absence)
 
 
 def _by_partner(partners: Sequence[PartnerFolder], lines: Sequence[Line], words: Mapping[str, _Words]) -> Iterator[str]:
@@ -193,7 +192,7 @@ def _subject(subject: Subject, native: Format, lines: Sequence[Line], classes: M
         ),
         (
             (
-                _code(line.row.source),
+                _source(line.row),
                 line.transform,
                 f"`{line.row.target}`",
                 classes[line.row.target],
@@ -225,6 +224,10 @@ def _spelled(names: Iterable[str]) -> str:
 def _code(text: str) -> str:
     """Write an expression as code; its own backquotes (JMESPath's literals) would end it."""
     return f"`{_bare(text)}`" if text else "–"
+
+
+def _source(row: LineageRow) -> str:
+    return f"{_code(row.source)} si {_code(row.condition)}" if row.condition else _code(row.source)
 
 
 def _absence(text: str) -> str:

@@ -8,8 +8,9 @@ may quote it.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -35,6 +36,8 @@ from connectors.kit.transforms import Transform
 from schemas import registry
 
 _DATE: Final = "calendar_date"
+_OWN: Final = re.compile(r"(?<![\w.'])it(?=[.\[]|$)")
+"""The person's own part of the record, in an expression."""
 
 
 def load_mapping(data: bytes, source: str, transforms: Mapping[str, Transform]) -> dict[str, FormatMapping]:
@@ -185,9 +188,11 @@ class _Compiler:
             own = [group for group in groups if str(group["role"]).strip("'") in spec["roles"]] or groups
             each = " | ".join(group["each"] for group in own)
 
-        def row(value: Value, target: str, absence: str) -> LineageRow:
-            shown = ", ".join(_shown(source, each) for source in value.sources)
-            return LineageRow(name, key, shown, value.transform_name, target, absence)
+        def shown(sources: Iterable[str]) -> str:
+            return ", ".join(_shown(source, each) for source in sources)
+
+        def row(value: Value, target: str, absence: str, *more: str) -> LineageRow:
+            return LineageRow(name, key, shown(value.sources), value.transform_name, target, absence, *more)
 
         rows = [
             row(value, f"identite.{trait}", "")
@@ -196,7 +201,11 @@ class _Compiler:
         ]
         for rule in subject.fields:
             told = [f"{text} → {absence}" for text, _, absence in rule.absences]
-            rows.append(row(rule.value, rule.path, "; ".join([*told, rule.absent] if rule.absent else told)))
+            given = spec["fields"][rule.path]
+            condition = given.get("when", "") if isinstance(given, dict) else ""
+            absence = "; ".join([*told, rule.absent] if rule.absent else told)
+            since = rule.date_effet.sources if rule.date_effet is not None else ()
+            rows.append(row(rule.value, rule.path, absence, shown([condition]), shown(since)))
         if subject.outcome is not None:
             table = "; ".join(f"{code} → {absence}" for code, absence in subject.outcome.code.table.items())
             rows += [row(subject.outcome.code, path, table) for path in subject.outcome.paths]
@@ -255,8 +264,7 @@ class _Compiler:
 def _shown(source: str, each: str) -> str:
     """Write a source path as someone who knows the partner's files would: no ``it``, no ``record``."""
     whole = each if each == "record" else f"{each}[]"
-    text = whole + source[2:] if source == "it" or source.startswith("it.") else source
-    return text.replace("record.", "")
+    return _OWN.sub(lambda _: whole, source).replace("record.", "")
 
 
 def _wrong(where: str, what: str) -> MaillonError:

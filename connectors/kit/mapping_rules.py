@@ -33,6 +33,10 @@ class LineageRow:
     transform: str
     target: str
     absence: str
+    condition: str = ""
+    """Without it the field is not filled; empty when there is none."""
+    since: str = ""
+    """What says since when it is true; empty when nothing does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ def test_every_row_of_every_mapping_stands_in_both_halves(
     for partner in partners.values():
         for row in partner.lineage():
             source = f"`{row.source.replace('`', '')}`"
+            if row.condition:
+                source += f" si `{row.condition.replace('`', '')}`"
             assert any(line.startswith(f"| {source} |") and f"`{row.target}`" in line for line in by_partner), row
             own = [line for line in by_field if line.startswith(f"| {partner.slug} |") and source in line]
             assert any(f"`{row.format}`" in line for line in own), row
@@ -65,6 +67,15 @@ def test_a_field_fed_twice_shows_both_and_its_absences(halves: tuple[str, str]) 
     block = halves[0].partition("### `droits.c2s.etat`")[2].partition("###")[0]
     assert "| cpam |" in block
     assert "→ sans_droit" in block
+
+
+def test_a_condition_is_said_and_no_expression_keeps_our_own_word_for_the_person(halves: tuple[str, str]) -> None:
+    block = halves[0].partition("### `contact.adresse`")[2].partition("###")[0]
+    assert "` si `demande` |" in block
+    children = halves[0].partition("### `foyer.nombre_enfants_a_charge`")[2].partition("###")[0]
+    assert "`length(payload.data.enfants)` si `payload.data.enfants != null`" in children
+    cells = [line for half in halves for line in half.splitlines() if line.startswith("| ")]
+    assert not [line for line in cells if re.search(r"(?<![\w.'])it\.", line)]
 
 
 def test_code_tables_are_written_out(halves: tuple[str, str]) -> None:
