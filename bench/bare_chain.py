@@ -17,8 +17,11 @@ from sqlalchemy import text
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.serving import Listen, exit_with_parent, serve
 from connectors.kit.transport import JOSE, Transport
+from consent.ledger.note import SignerKey
 from hub.store.engine import open_engine
+from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
+from hub.store.sequencer import Sequencer
 from hub.store.session import UnitOfWork, Writer
 from hub.wrapping import WrappingKeys
 
@@ -35,7 +38,9 @@ def front() -> Flask:
         connection.execute(text("CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, body BLOB)"))
     wrapping = WrappingKeys.create(database.with_suffix(".keys"))
     secrets = SecretStore(database.with_suffix(".secrets"), wrapping, clock, system_key=bytes(32))
-    writer, transport, pool = Writer(engine, secrets, clock), Transport(), ThreadPoolExecutor(32)
+    upgrade(engine, "hub")
+    sequencer = Sequencer([SignerKey.from_seed("bench.example/log", bytes(32))])
+    writer, transport, pool = Writer(engine, secrets, sequencer, clock), Transport(), ThreadPoolExecutor(32)
     backs, order = os.environ[BACKS].split(), b"o" * int(os.environ[ORDER_BYTES])
     insert = text("INSERT INTO log (body) VALUES (:body)")
 

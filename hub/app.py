@@ -29,6 +29,7 @@ from hub.settings import Settings, home_from_environment, load_settings
 from hub.store.engine import open_engine
 from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
+from hub.store.sequencer import Sequencer
 from hub.store.session import Reads, Writer
 from hub.web.partner_api import app as partner_api
 from hub.wrapping import WrappingKeys
@@ -57,11 +58,18 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         system_key=keyring.system_key,
         trace_months=settings.trace_months,
     )
-    writer = Writer(engine, secrets, clock, batch=settings.writer_batch)
+    reads = Reads(open_engine(home.database, read_only=True), secrets, clock)
+    sequencer = Sequencer(home.log_signers(settings.origin))
+    writer = Writer(engine, secrets, sequencer, clock, batch=settings.writer_batch)
     try:
+        # Nothing is signed on top of a log that is not the one signed last.
+        reads.run(lambda uow: sequencer.check(uow.connection))
+        vkeys = [signer.verifier.vkey for signer in sequencer.held]
+        writer.run(lambda uow: uow.in_force.take_log_keys(vkeys))
         directory = CurrentDirectory(home, keyring, writer, clock)
     except BaseException:
         writer.close()
+        reads.close()
         secrets.close()
         raise
     transport = Transport(ca_file=settings.edge_ca, connect=settings.connect_seconds, answer=settings.answer_seconds)
@@ -71,7 +79,8 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         keyring=keyring,
         secrets=secrets,
         writer=writer,
-        reads=Reads(open_engine(home.database, read_only=True), secrets, clock),
+        reads=reads,
+        sequencer=sequencer,
         directory=directory,
         policy=policy,
         operational=operational,

@@ -1,14 +1,16 @@
 """The folder a hub lives in: made once by ``maillon init``, opened by the hub's process.
 
-``hub.toml`` settings · ``keyring.json``, ``wrapping.keys``, ``identity.jwk``, ``seal.jwk`` 0600 secrets · ``hub.db``,
-``secrets.db`` · ``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``, ``operator.jwk`` to be
-moved to their owners.
+``hub.toml`` settings · ``keyring.json``, ``wrapping.keys``, ``log.keys``, ``identity.jwk``, ``seal.jwk`` 0600 secrets ·
+``hub.db``, ``secrets.db`` · ``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``,
+``operator.jwk`` to be moved to their owners.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -19,7 +21,9 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PartnerSlug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.trust import Directory, DirectoryPartner
+from consent.ledger.note import KeyType, SignerKey
 from hub.keyring import Keyring
+from hub.settings import log_origin_of
 from hub.store.engine import open_engine
 from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
@@ -37,6 +41,7 @@ class HubHome:
         self.settings = path / "hub.toml"
         self.keyring = path / "keyring.json"
         self.wrapping = path / "wrapping.keys"
+        self.log_keys = path / "log.keys"
         self.identity = path / "identity.jwk"
         self.seal = path / "seal.jwk"
         self.database = path / "hub.db"
@@ -73,7 +78,12 @@ class HubHome:
         )
         for file, key in ((self.identity, identity), (self.seal, seal), (self.dpo, dpo), (self.operator, run_by)):
             keys.save_key(file, key)
+        origin = log_origin_of(url)
+        log_key = SignerKey.from_seed(origin, secrets.token_bytes(32))
+        keys.write_private(self.log_keys, f"{log_key.skey}\n".encode())
         lines = [f"url = {_toml(url)}", f"listen_host = {_toml(host)}", f"listen_port = {port}"]
+        # Written down, so that the log keeps its name when the hub moves.
+        lines.append(f"log_origin = {_toml(origin)}")
         if co_hosted:
             lines.append(f"co_hosted = [{', '.join(map(_toml, co_hosted))}]")
         if tls is not None:
@@ -85,7 +95,8 @@ class HubHome:
         upgrade(engine, "hub")
         engine.dispose()
         SecretStore(self.secrets, wrapping, clock, system_key=keyring.system_key).close()
-        return DirectoryPartner(HUB, "Maillon", "hub", operator, "active", identity.public_jwk, seal.public_jwk, url)
+        entry = DirectoryPartner(HUB, "Maillon", "hub", operator, "active", identity.public_jwk, seal.public_jwk, url)
+        return replace(entry, log_key=log_key.verifier.vkey)
 
     def install_directory(self, token: str, root_public_jwk: PublicJwk, clock: Clock) -> Directory:
         """Check a directory against the root and put it in place, whole or not at all; return it.
@@ -99,7 +110,8 @@ class HubHome:
         seen = Directory.version_of(self.directory_token(), pinned) if self.directory.exists() else 1
         directory = Directory.verify(token, pinned, clock.now(), seen)
         own = keys.load_signing_key(self.identity).public_jwk
-        if not any(partner.slug == HUB and partner.identity_key == own for partner in directory.partners()):
+        log_keys = {key.verifier.vkey for key in self._log_signers()}
+        if not any(p.slug == HUB and p.identity_key == own and p.log_key in log_keys for p in directory.partners()):
             raise MaillonError(
                 ErrorKind.UNTRUSTED_DIRECTORY, "this hub does not stand in it: admit hub.identity.json first"
             )
@@ -108,6 +120,23 @@ class HubHome:
             replacement.write_bytes(content + b"\n")
             os.replace(replacement, file)
         return directory
+
+    def log_signers(self, origin: str) -> list[SignerKey]:
+        """Return the log's private keys, oldest first; ``MaillonError(CONFIGURATION)`` unless all are of ``origin``."""
+        signers = self._log_signers()
+        if any(key.name != origin for key in signers):
+            raise MaillonError(ErrorKind.CONFIGURATION, "log_origin: not the log these log.keys are of")
+        return signers
+
+    def _log_signers(self) -> list[SignerKey]:
+        try:
+            lines = keys.read_private(self.log_keys).decode("utf-8").splitlines()
+            signers = [SignerKey.parse(line) for line in lines]
+        except ValueError:  # LedgerError is one
+            signers = []
+        if not signers or any(key.type is not KeyType.ED25519 for key in signers):
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{self.log_keys.name}: not the keys of a log")
+        return signers
 
     def check_databases(self) -> None:
         """Raise ``MaillonError(CONFIGURATION)`` when one is missing: an empty one would forget every withdrawal."""

@@ -47,6 +47,7 @@ class Settings:
     purge_seconds: int = 60
     directory_seconds: int = 2
     trace_months: int = 12
+    log_origin: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot work; raises ``MaillonError(CONFIGURATION)`` or ``TLS_REQUIRED``, naming the setting."""
@@ -68,9 +69,20 @@ class Settings:
         check_listen(self.listen)
 
     @property
+    def origin(self) -> str:
+        """The constant name of the log."""
+        return self.log_origin or log_origin_of(self.url)
+
+    @property
     def listen(self) -> Listen:
         """Where and how to listen."""
         return Listen(self.listen_host, self.listen_port, self.tls_cert, self.tls_key, self.threads)
+
+
+def log_origin_of(url: str) -> str:
+    """Return the name of the log of a hub at ``url`` when nothing else was set: its address without the scheme."""
+    parts = urlsplit(url)
+    return f"{parts.netloc}{parts.path}/log"
 
 
 def load_settings(home: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -116,7 +128,7 @@ def _value(name: str, value: Any, types: Mapping[str, str], home: Path) -> Any:
         return float(value)
     if declared == "PublicJwk" and isinstance(value, dict):
         return value
-    if (declared == "int" and type(value) is int) or (declared == "str" and isinstance(value, str)):
+    if (declared == "int" and type(value) is int) or (declared.startswith("str") and isinstance(value, str)):
         return value
     raise MaillonError(ErrorKind.CONFIGURATION, f"{name}: {declared} expected")
 

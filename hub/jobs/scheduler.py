@@ -1,4 +1,4 @@
-"""What runs by itself: forgetting used-once values, taking a new directory or policy from their files."""
+"""What runs by itself: forgetting used-once values and old checkpoints, taking a new directory or policy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.kit.runtime.errors import MaillonError
+from hub.services import log
 from hub.services.runtime import Hub
 
 _log = structlog.get_logger("hub")
@@ -21,6 +22,7 @@ def start(hub: Hub) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
     every = scheduler.add_job
     every(_quietly("purge", lambda: purge(hub)), "interval", seconds=hub.settings.purge_seconds)
+    every(_quietly("checkpoints", lambda: hub.writer.run(log.thin)), "interval", seconds=hub.settings.purge_seconds)
     if hub.settings.directory_seconds:
         seconds = hub.settings.directory_seconds
         every(_quietly("directory", hub.directory.refresh), "interval", seconds=seconds)

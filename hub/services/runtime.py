@@ -14,6 +14,7 @@ from hub.services.partners import CurrentDirectory
 from hub.services.policy import CurrentPolicy
 from hub.settings import Settings
 from hub.store.secrets import SecretStore
+from hub.store.sequencer import Sequencer
 from hub.store.session import Reads, Writer
 
 
@@ -27,6 +28,7 @@ class Hub:
     secrets: SecretStore
     writer: Writer
     reads: Reads
+    sequencer: Sequencer
     directory: CurrentDirectory
     policy: CurrentPolicy
     operational: Callable[[], OperationalKeys]

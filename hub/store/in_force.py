@@ -7,12 +7,17 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from consent.ledger import envelope
+from consent.ledger.keychange import Action, KeyChange
 from consent.ledger.leaf import EventClass
+from consent.ledger.note import VerifierKey
 from hub.store.journal import Journal
 from hub.store.tables import log_key, policy_version
 
+_FIRST = "first"
 _POLICY = select(policy_version.c.version).order_by(policy_version.c.seq.desc()).limit(1)
-_LOG_KEYS = select(log_key.c.vkeys).order_by(log_key.c.seq.desc()).limit(1)
+_LOG_KEYS = select(log_key.c.action, log_key.c.vkey).order_by(log_key.c.number)
 
 
 class InForce:
@@ -32,11 +37,41 @@ class InForce:
         self._connection.execute(insert(policy_version), {"seq": seq, "version": version, "at": self._at})
         return True
 
-    def take_log_keys(self, vkeys: Sequence[str]) -> bool:
-        """Write down which keys (C2SP vkeys) sign checkpoints from now on; return False when these did already."""
-        text = "\n".join(vkeys)
-        if self._connection.execute(_LOG_KEYS).scalar() == text:
-            return False
-        seq = self._journal.append(EventClass.KEY, {"event": "key:log:changed", "vkeys": list(vkeys)}).seq
-        self._connection.execute(insert(log_key), {"seq": seq, "vkeys": text, "at": self._at})
-        return True
+    def take_log_keys(self, held: Sequence[str]) -> int:
+        """Write down what changed in the keys (C2SP vkeys, oldest first) that sign the log; return how many did.
+
+        The very first is trusted from the start and needs no event. A new one is introduced while all those in force
+        are held; one that is held no more is retired (``consent.ledger.keychange``). Raises
+        ``MaillonError(CONFIGURATION)`` when a change leaves nobody to sign, or brings back a retired key.
+        """
+        seen = self._connection.execute(_LOG_KEYS).all()
+        if not seen:
+            self._note(_FIRST, held[0], None)
+        known = {row.vkey for row in seen} or {held[0]}
+        signing = keys_in_force(self._connection)
+        if set(held) & (known - set(signing)):
+            raise MaillonError(ErrorKind.CONFIGURATION, "log.keys: a retired key signs nothing any more")
+        new = [vkey for vkey in held if vkey not in known]
+        gone = [vkey for vkey in signing if vkey not in held]
+        if gone and (new or len(gone) == len(signing)):
+            raise MaillonError(ErrorKind.CONFIGURATION, "log.keys: a new key is introduced beside the old ones first")
+        for action, vkeys in ((Action.INTRODUCE, new), (Action.RETIRE, gone)):
+            for vkey in vkeys:
+                body, _ = envelope.decode(KeyChange(action, VerifierKey.parse(vkey)).encode())
+                self._note(action.value, vkey, self._journal.append(EventClass.KEY, body).seq)
+        return len(new) + len(gone)
+
+    def _note(self, action: str, vkey: str, seq: int | None) -> None:
+        row = {"action": action, "vkey": vkey, "seq": seq, "at": self._at}
+        self._connection.execute(insert(log_key), row)
+
+
+def keys_in_force(connection: Connection) -> list[str]:
+    """Return the keys (C2SP vkeys) that all have to sign the tree every event so far is in, oldest first."""
+    found: list[str] = []
+    for action, vkey in connection.execute(_LOG_KEYS):
+        if action == Action.RETIRE:
+            found.remove(vkey)
+        else:
+            found.append(vkey)
+    return found

@@ -28,7 +28,6 @@ _INSERT = insert(journal)
 _LAST = select(func.coalesce(func.max(journal.c.seq), 0))
 _HEAD = select(subject_head.c.n, subject_head.c.leaf_hash).where(subject_head.c.person_id == bindparam("of"))
 _MOVE = update(subject_head).where(subject_head.c.person_id == bindparam("of"))
-_ROW = select(journal).where(journal.c.seq == bindparam("of"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +110,6 @@ class Journal:
             moved = [{"of": person, "n": n, "leaf_hash": newest} for person, (n, newest) in heads.items()]
             self._connection.execute(_MOVE, moved)
         return made
-
-    def open(self, seq: int, key: bytes) -> Opening | None:
-        """Return the opening of event ``seq`` under its subject's key; None when there is no content any more.
-
-        Raises ``MaillonError(STORAGE)`` when it is not what was sealed.
-        """
-        row = self._connection.execute(_ROW, {"of": seq}).one_or_none()
-        return None if row is None or row.sealed is None else opening_of(row, key)
 
     def head(self, person: PersonId) -> tuple[int, bytes | None]:
         """Return how many events a person has had, and the leaf hash of the newest."""

@@ -5,7 +5,8 @@ gives each its own SAVEPOINT, commits once (WAL, ``synchronous=FULL``) and only 
 has a durable write. An item that raises loses its own savepoint and nothing else; a storage failure or a failed
 commit fails every item of the batch, and nothing of it was acknowledged (DESIGN §1.9, §8).
 
-Once every item is done, and before the one commit, the secrets the batch drew are made durable in their own file.
+Once every item is done, and before the one commit, the sequencer puts the batch's events into the log and signs it,
+and the secrets the batch drew are made durable in their own file: an acknowledged event is under a signed checkpoint.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from hub.store.consents import ConsentRegister
 from hub.store.in_force import InForce
 from hub.store.index import Index
 from hub.store.journal import Journal
+from hub.store.log import Log
 from hub.store.matches import Matches
 from hub.store.partners import Partners
 from hub.store.persons import Persons
 from hub.store.secrets import SecretStore
+from hub.store.sequencer import Sequencer
+from hub.store.subject import Subjects
 
 T = TypeVar("T")
 
@@ -53,6 +57,16 @@ class UnitOfWork:
     def journal(self) -> Journal:
         """The one order of all events."""
         return Journal(self.connection, self.secrets, self.at)
+
+    @cached_property
+    def log(self) -> Log:
+        """The Merkle log over all events."""
+        return Log(self.connection, self.at)
+
+    @cached_property
+    def subjects(self) -> Subjects:
+        """Events by whom they are about."""
+        return Subjects(self.connection, self.secrets)
 
     @cached_property
     def persons(self) -> Persons:
@@ -126,10 +140,13 @@ class Reads:
 class Writer:
     """The one writer thread of the hub's process."""
 
-    def __init__(self, engine: Engine, secrets: SecretStore, clock: Clock, *, batch: int = 64) -> None:
+    def __init__(
+        self, engine: Engine, secrets: SecretStore, sequencer: Sequencer, clock: Clock, *, batch: int = 64
+    ) -> None:
         """``engine`` is a writing engine; ``batch`` bounds how many items share one commit."""
         self._engine = engine
         self._secrets = secrets
+        self._sequencer = sequencer
         self._clock = clock
         self._batch = batch
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
@@ -185,7 +202,7 @@ class Writer:
             outcomes = self._commit(items)
         except BaseException as error:  # nobody may be left waiting, whatever happened
             for item in items:
-                item.answer.set_exception(_storage(error))
+                item.answer.set_exception(_failed(error))
             return
         for item, result, failure in outcomes:
             if failure is None:
@@ -198,11 +215,13 @@ class Writer:
             try:
                 transaction = connection.begin()
                 outcomes = [(item, *self._one(connection, item)) for item in items]
+                self._sequencer.integrate(connection, self._clock.now())
                 # Before the commit that relies on them: an orphan secret is harmless, an event without one is not.
                 self._secrets.flush()
                 transaction.commit()
             except BaseException:
                 self._secrets.discard()
+                self._sequencer.forget()
                 # What SQLite thinks of the transaction is unknown: closing the file's handle undoes it for sure.
                 connection.invalidate()
                 raise
@@ -232,7 +251,12 @@ def _undo(connection: Connection) -> None:
     connection.exec_driver_sql("RELEASE item")
 
 
-def _storage(cause: BaseException | None = None) -> MaillonError:
-    error = MaillonError(ErrorKind.STORAGE, "the store could not write; nothing was changed")
+def _failed(cause: BaseException) -> MaillonError:
+    """Return the error of one item of a batch that was not committed: each its own, for it is raised in its thread."""
+    error = MaillonError(cause.kind, cause.detail) if isinstance(cause, MaillonError) else _storage()
     error.__cause__ = cause
     return error
+
+
+def _storage() -> MaillonError:
+    return MaillonError(ErrorKind.STORAGE, "the store could not write; nothing was changed")

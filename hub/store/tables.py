@@ -310,7 +310,7 @@ partner_event = Table(
     PrimaryKeyConstraint("slug", "seq"),
 )
 
-# Policies that were in force, and the keys that signed checkpoints, each from its event on.
+# Policies that were in force, and the keys that sign checkpoints (C2SP vkeys), each from its event on.
 policy_version = Table(
     "policy_version",
     hub,
@@ -322,9 +322,11 @@ policy_version = Table(
 log_key = Table(
     "log_key",
     hub,
-    Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False),
-    # C2SP vkeys, one a line, in the order of their signatures.
-    Column("vkeys", Text, nullable=False),
+    Column("number", Integer, primary_key=True),
+    # "first", "introduce" or "retire"; the first is trusted from the start and has no event.
+    Column("action", String(16), nullable=False),
+    Column("vkey", Text, nullable=False),
+    Column("seq", Integer, ForeignKey("journal.seq")),
     Column("at", Instant, nullable=False),
 )
 

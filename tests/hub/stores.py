@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.kit.runtime.clock import Clock
+from consent.ledger.note import SignerKey
 from hub.store.secrets import SecretStore
+from hub.store.sequencer import Sequencer
 from hub.wrapping import WrappingKeys
 
 SYSTEM_KEY = b"k" * 32
+ORIGIN = "hub.example/log"
+LOG_KEY = SignerKey.from_seed(ORIGIN, b"l" * 32)
+
+
+def open_sequencer(*keys: SignerKey) -> Sequencer:
+    """The sequencer of the store's log."""
+    return Sequencer(keys or (LOG_KEY,))
 
 
 def open_secrets(folder: Path, clock: Clock) -> SecretStore:

@@ -36,7 +36,7 @@ from hub.store.migrations import upgrade
 from hub.store.sealing import canonical, envelope_of
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
-from tests.hub.stores import SYSTEM_KEY, open_secrets
+from tests.hub.stores import LOG_KEY, SYSTEM_KEY, open_secrets, open_sequencer
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def secrets(tmp_path: Path) -> Iterator[SecretStore]:
 
 @pytest.fixture
 def writer(engine: Engine, secrets: SecretStore) -> Iterator[Writer]:
-    writer = Writer(engine, secrets, FakeClock())
+    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
     yield writer
     writer.close()
 
@@ -117,14 +117,14 @@ def _everything(uow: UnitOfWork) -> PersonId:
     uow.partners.suspend("caf", suspended=True, reason="test", actor="operator")
     uow.partners.accept_directory(1, "d" * 43)
     uow.in_force.take_policy("p" * 64)
-    uow.in_force.take_log_keys(["hub.example/log+00000000+AAAA"])
+    uow.in_force.take_log_keys([LOG_KEY.verifier.vkey])
     uow.consents.append(
         person, record_id="r", kind="granted", collector="ccas", jws="a.b.c", digest="d" * 43, salt=b"s" * 16
     )
     return person
 
 
-@pytest.mark.parametrize("name", [name for name in tables.EVENT_TABLES if name != "entry"])
+@pytest.mark.parametrize("name", tables.EVENT_TABLES)
 def test_events_are_never_changed(engine: Engine, writer: Writer, name: str) -> None:
     writer.run(_everything)
     table = tables.hub.tables[name]
@@ -305,7 +305,7 @@ def test_readers_cannot_write(engine: Engine, secrets: SecretStore, tmp_path: Pa
 
 
 def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, secrets: SecretStore) -> None:
-    writer = Writer(engine, secrets, FakeClock())
+    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
     writer.run(_decided)
     engine.dispose()
     with engine.connect() as connection:
@@ -334,7 +334,7 @@ def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, s
 
 def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine, secrets: SecretStore) -> None:
     """The good items of the batch get no answer that their write exists: it does not."""
-    writer = Writer(engine, secrets, FakeClock())
+    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
     gate, entered = threading.Event(), threading.Event()
 
     def hold(uow: UnitOfWork) -> None:
@@ -377,7 +377,7 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine, secrets: Secr
 def test_a_commit_that_fails_acknowledges_nothing(engine: Engine, secrets: SecretStore) -> None:
     from sqlalchemy import event
 
-    writer = Writer(engine, secrets, FakeClock())
+    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
 
     def refuse(connection: object) -> None:
         raise DatabaseError("COMMIT", None, Exception("disk I/O error"))
@@ -392,7 +392,7 @@ def test_a_commit_that_fails_acknowledges_nothing(engine: Engine, secrets: Secre
 
 
 def test_a_closed_writer_refuses(engine: Engine, secrets: SecretStore) -> None:
-    writer = Writer(engine, secrets, FakeClock())
+    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
     writer.close()
     with pytest.raises(MaillonError) as refused:
         writer.run(_decided)

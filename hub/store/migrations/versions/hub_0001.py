@@ -290,11 +290,13 @@ def _create_log() -> None:
     )
     op.create_table(
         "log_key",
-        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("vkeys", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("action", sa.String(length=16), nullable=False),
+        sa.Column("vkey", sa.Text(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=True),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_log_key_seq")),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_log_key")),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_log_key")),
     )
 
 

@@ -1,0 +1,89 @@
+"""Everything the log holds about one person, in its order: for the person's own export, and to show what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, literal, select, union_all
+
+from connectors.kit.runtime.ids import PersonId
+from consent.ledger.envelope import Link
+from consent.ledger.leaf import EventClass
+from hub.store.journal import opening_of
+from hub.store.sealing import Opening
+from hub.store.secrets import SecretStore
+from hub.store.tables import access_event, consent_event, journal, match_event, subject_head
+
+_ABOUT_A_PERSON = (EventClass.CONSENT.value, EventClass.MATCH.value)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectEvent:
+    """One event about a person. ``opening`` is None when its content was erased."""
+
+    seq: int
+    opening: Opening | None
+
+    @property
+    def link(self) -> Link | None:
+        """Where it stands among the person's events, as the event itself says."""
+        return None if self.opening is None else Link.from_wire(self.opening.content["subject"])
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectHead:
+    """How many events there are about a person, and the leaf hash of the newest (32 bytes; None: no event)."""
+
+    n: int
+    leaf_hash: bytes | None
+
+
+class Subjects:
+    """Reads events by whom they are about."""
+
+    def __init__(self, connection: Connection, secrets: SecretStore) -> None:
+        """Bind to one transaction."""
+        self._connection = connection
+        self._secrets = secrets
+
+    def events(self, owner: str, only: int | None = None) -> list[SubjectEvent]:
+        """Return the events about a person, or those left to an erasure receipt, in their order; ``only`` one of them.
+
+        A month whose key has died is not found any more. Raises ``MaillonError(STORAGE)`` when an event is not what
+        was sealed.
+        """
+        traces = {trace.tag: trace.key for trace in self._secrets.traces_of(owner)}
+        of_consents = select(consent_event.c.seq, literal(None).label("tag")).where(consent_event.c.person_id == owner)
+        of_traces = [
+            select(table.c.seq, table.c.subject_tag).where(table.c.subject_tag.in_(list(traces)))
+            for table in (access_event, match_event)
+        ]
+        places = union_all(of_consents, *of_traces).subquery()
+        query = select(journal, places.c.tag).join(places, places.c.seq == journal.c.seq).order_by(journal.c.seq)
+        if only is not None:
+            query = query.where(journal.c.seq == only)
+        rows = self._connection.execute(query).all()
+        return [SubjectEvent(row.seq, self._opening(row, owner, traces)) for row in rows]
+
+    def about_no_one(self, seq: int) -> Opening | None:
+        """Return what opens event ``seq``; None when it is about somebody, or its content was erased."""
+        query = (
+            select(journal)
+            .outerjoin(access_event, access_event.c.seq == journal.c.seq)
+            .where(
+                journal.c.seq == seq, journal.c["class"].not_in(_ABOUT_A_PERSON), access_event.c.subject_tag.is_(None)
+            )
+        )
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None or row.sealed is None else opening_of(row, self._secrets.system_key)
+
+    def head(self, person: str) -> SubjectHead | None:
+        """Return the end of a person's chain; None for no person."""
+        row = self._connection.execute(select(subject_head).where(subject_head.c.person_id == person)).one_or_none()
+        return None if row is None else SubjectHead(row.n, row.leaf_hash)
+
+    def _opening(self, row: Row[tuple[object, ...]], owner: str, traces: dict[bytes, bytes]) -> Opening | None:
+        if row.sealed is None:
+            return None
+        key = traces[row.tag] if row.tag is not None else self._secrets.consent_key(PersonId(owner))
+        return opening_of(row, key)
