@@ -75,6 +75,8 @@ class EdgeSettings:
     """0600 file with the bearer token of the API or the feed; empty when it asks for none."""
     api_habilitation: str = ""
     """Mode ``client``: number of the administration that holds the habilitation (its SIRET)."""
+    api_perimeter: str = ""
+    """Mode ``client``: codes of the territory it may ask about, separated by commas, where the API asks for them."""
 
 
 class EdgeHome:

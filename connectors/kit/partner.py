@@ -73,6 +73,8 @@ class Format:
     mapping: FormatMapping
     complete: bool = False
     """Whether each file holds everyone: who is missing from the next one is gone."""
+    not_live: str = ""
+    """Why the API behind this format cannot be asked about a person, where that is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +255,11 @@ def _format(
         record_schema = RecordSchema({"$ref": f"#/$defs/{spec['record']}", "$defs": schema["$defs"]})
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise _wrong(path, f"record.schema.json: {spec['record']}", type(error).__name__) from None
-    complete = spec.get("complete", False)
-    return Format(name, spec["description"], tuple(spec["media"]), reader, record_schema, mapping, complete)
+    return Format(
+        *(name, spec["description"], tuple(spec["media"]), reader, record_schema, mapping),
+        complete=spec.get("complete", False),
+        not_live=spec.get("not_live", ""),
+    )
 
 
 def _check_meta(path: Path, schema: Json) -> None:

@@ -105,7 +105,15 @@ def check(name: str, folders: tuple[Path, ...], as_json: bool) -> None:
     documents = [{"check": f.check, "where": f.where, "problem": f.problem} for f in findings]
     lines = [f"{f.check}: {f.where}: {f.problem}" for f in findings]
     verdict = "keeps the contract" if not findings else f"breaks the contract in {len(findings)} place(s)"
-    print_answer({"slug": partner.slug, "findings": documents}, as_json, *lines, f"{partner.slug} {verdict}.")
+    not_live = {name: each.not_live for name, each in partner.formats.items() if each.not_live}
+    print_answer(
+        {"slug": partner.slug, "findings": documents, "live": list(partner.api_formats()), "not_live": not_live},
+        as_json,
+        *lines,
+        *([f"asked live: {', '.join(partner.api_formats())}"] if partner.api else []),
+        *(f"not asked live: {name}: {why}" for name, why in not_live.items()),
+        f"{partner.slug} {verdict}.",
+    )
     if findings:
         raise SystemExit(EXIT_REFUSED)
 

@@ -64,6 +64,9 @@ edge.add_command(removals)
 @click.option("--api-url", default="", help="Mode client: instead of the manifest's, e.g. the simulator's address.")
 @click.option("--api-token", default="", help="Mode client: 0600 file with the bearer token.")
 @click.option("--api-habilitation", default="", help="Mode client: SIRET of the administration habilitated.")
+@click.option(
+    "--api-perimeter", default="", help="Mode client: codes of the territory asked about, where the API asks."
+)
 @partners_option
 @json_option
 def init(
@@ -80,6 +83,7 @@ def init(
     api_url: str,
     api_token: str,
     api_habilitation: str,
+    api_perimeter: str,
     folders: tuple[Path, ...],
     as_json: bool,
 ) -> None:
@@ -104,6 +108,7 @@ def init(
         api_url=api_url,
         api_token=api_token and str(Path(api_token).resolve()),
         api_habilitation=api_habilitation,
+        api_perimeter=api_perimeter,
     )
     made = EdgeHome(home).create(partner, settings)
     identity = home / f"{partner.slug}.identity.json"
@@ -222,8 +227,13 @@ def watch(home: Path, no_register: bool, as_json: bool) -> None:
     held, records = first.removals_held + swept.removals_held, first.records + swept.records
     print_answer(
         {
-            "done": done, "rejected": rejected, "waiting": swept.waiting, "records": records,
-            "quarantined": dict(sorted(aside.items())), "removals_held": held, "stopped": swept.stopped,
+            "done": done,
+            "rejected": rejected,
+            "waiting": swept.waiting,
+            "records": records,
+            "quarantined": dict(sorted(aside.items())),
+            "removals_held": held,
+            "stopped": swept.stopped,
             **vars(report.told),
         },
         as_json,

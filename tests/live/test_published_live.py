@@ -18,7 +18,7 @@ from connectors.kit.live.holdings import LiveHoldings
 from connectors.kit.live.spec import Limits
 from connectors.kit.mapping import SubjectFragment
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
-from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.simulator.server import lay_out, serving
 from connectors.kit.tokens import TokenSet, tokens_of
 from connectors.kit.transport import Transport
@@ -63,8 +63,9 @@ def test_a_live_answer_is_what_the_file_would_give(slug: str, shared_data: Path)
     published = shared_data / "api_particulier"
     routes, unplayable = lay_out(published, partner.api)
     assert unplayable == []
-    api, people, clock = serving(routes), People(), SystemClock()
-    client = ApiClient(LIMITS, Transport(), Gate(LIMITS, (), clock.now()), clock, time.sleep, api.url, None, "222")
+    api, people, clock = serving(routes), People(), FakeClock(AT)  # most pupils of the cases are of that school year
+    gate = Gate(LIMITS, (), clock.now())
+    client = ApiClient(LIMITS, Transport(), gate, clock, time.sleep, api.url, None, "222", ("029",))
     same = asked = 0
     try:
         for endpoint in partner.api.endpoints.values():
@@ -79,7 +80,7 @@ def test_a_live_answer_is_what_the_file_would_give(slug: str, shared_data: Path)
                 for number, person in enumerate(mapped):
                     local_id = f"{endpoint.format}/{file.parent.name}/{file.name}/{number}"
                     people.traits[local_id] = dict(person.identity_traits)
-                    given = parameters(endpoint, person.identity_traits, "222", AT)
+                    given = parameters(endpoint, person.identity_traits, "222", AT, ("029",))
                     held = live.fragment_of(local_id, native.mapping.targets(), clock.now() + timedelta(seconds=9))
                     assert held is not None
                     registry.validator("fragment").check(held)

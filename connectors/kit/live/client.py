@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -18,8 +18,9 @@ import orjson
 
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.identity import Identity, parse_identity
+from connectors.kit.live.calendar import PARIS
 from connectors.kit.live.gate import Closed, Gate, retry_after
-from connectors.kit.live.spec import HABILITATION, Endpoint, Limits
+from connectors.kit.live.spec import HABILITATION, OURS, PERIMETER, SCHOOL_YEAR, Endpoint, Limits
 from connectors.kit.port import Json
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -37,6 +38,7 @@ MAX_ANSWER: Final = 1024 * 1024
 FIRST_WAIT: Final = 0.2
 """Seconds: the longest wait before the second try; twice as long before each further one."""
 FRANCE: Final = "99100"
+SEPTEMBER: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +73,31 @@ class ApiClient:
     base_url: str
     token: str | None = None
     habilitation: str = ""
+    perimeter: tuple[str, ...] = ()
     dice: random.Random = field(default_factory=random.SystemRandom)
 
     def ask(self, endpoint: Endpoint, traits: Mapping[str, object], until: datetime) -> Exchange | Unanswered:
         """Ask about the person of ``traits`` and return the exchange, before ``until`` at best."""
-        given = parameters(endpoint, traits, self.habilitation, self.clock.now())
+        given = parameters(endpoint, traits, self.habilitation, self.clock.now(), self.perimeter)
         if any(not given.get(name) for name in endpoint.required):
             return Unanswered(PERSONNE_INCONNUE, "traits")
-        said = self.get(endpoint.path, given, until, _is_json)
+        said = self._first_found(endpoint, given, until)
         if isinstance(said, Unanswered):
             return said
-        params = {name.removesuffix("[]"): v for name, v in given.items() if endpoint.params[name] != HABILITATION}
+        params = {name.removesuffix("[]"): v for name, v in given.items() if endpoint.params[name] not in OURS}
         at = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         payload = said.body.decode("utf-8", "replace")
         record = {"params": params, "status": said.status, "payload": payload, "collecte_le": at}
         return Exchange(orjson.dumps(record), said.status)
+
+    def _first_found(self, endpoint: Endpoint, given: Json, until: datetime) -> RawReply | Unanswered:
+        """Ask each variant of the question in turn; « not found » is the answer only when all have said so."""
+        said: RawReply | Unanswered = Unanswered(INDISPONIBLE, "time")
+        for variant in endpoint.variants:
+            said = self.get(endpoint.path, {**given, **variant}, until, _is_json)
+            if isinstance(said, Unanswered) or said.status != 404:
+                break
+        return said
 
     def get(
         self,
@@ -147,15 +159,26 @@ class ApiClient:
             self.sleep(min(seconds, max(0.0, self._left(until))))
 
 
-def parameters(endpoint: Endpoint, traits: Mapping[str, object], habilitation: str, at: datetime) -> Json:
+def parameters(
+    endpoint: Endpoint, traits: Mapping[str, object], habilitation: str, at: datetime, perimeter: Sequence[str] = ()
+) -> Json:
     """Return the question: parameter → text, number or list of texts; a trait that is not known is left out.
 
     Raises ``MaillonError(SCHEMA)`` for traits that are none (``parse_identity``).
     """
     identity = with_birthplace(parse_identity(traits, at.date()))
-    known = _known(identity) | {HABILITATION: habilitation}
+    known = _known(identity) | {
+        HABILITATION: habilitation,
+        PERIMETER: list(perimeter),
+        SCHOOL_YEAR: str(school_year(at.astimezone(PARIS).date())),
+    }
     found = {name: known[trait] for name, trait in endpoint.params.items()}
     return {name: value for name, value in found.items() if value}
+
+
+def school_year(day: date) -> int:
+    """Return the year in which the school year of ``day`` began: it begins with September."""
+    return day.year if day.month >= SEPTEMBER else day.year - 1
 
 
 def _known(identity: Identity) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from connectors.kit.edge_home import EdgeHome, EdgeSettings
 from connectors.kit.live.client import ApiClient, check_token
 from connectors.kit.live.gate import Gate
 from connectors.kit.live.holdings import LiveHoldings, Persons
-from connectors.kit.live.spec import HABILITATION
+from connectors.kit.live.spec import HABILITATION, PERIMETER
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime import keys
 from connectors.kit.runtime.clock import Clock
@@ -56,6 +56,8 @@ def open_live(
     asks_for = {trait for endpoint in spec.endpoints.values() for trait in endpoint.params.values()}
     if HABILITATION in asks_for and not settings.api_habilitation:
         raise MaillonError(ErrorKind.CONFIGURATION, "api_habilitation: this API asks for it")
+    if PERIMETER in asks_for and not settings.api_perimeter:
+        raise MaillonError(ErrorKind.CONFIGURATION, "api_perimeter: this API asks for it")
     limits = spec.limits
     client = ApiClient(
         limits=limits,
@@ -66,6 +68,7 @@ def open_live(
         base_url=(settings.api_url or spec.base_url).rstrip("/"),
         token=read_token(files, settings),
         habilitation=settings.api_habilitation,
+        perimeter=tuple(code.strip() for code in settings.api_perimeter.split(",")),
     )
     return LiveHoldings(partner, spec, client, persons, tokeniser, clock)
 

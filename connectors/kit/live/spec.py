@@ -16,7 +16,13 @@ from connectors.kit.transport import check_url
 DATE_PARTS: Final = ("annee_naissance", "mois_naissance", "jour_naissance")
 HABILITATION: Final = "habilitation"
 """In place of a trait: the number of the administration that holds the habilitation (``edge.toml``)."""
-SOURCES: Final = frozenset((*TRAITS, *DATE_PARTS, HABILITATION))
+PERIMETER: Final = "perimetre"
+"""In place of a trait: the codes of the territory the administration may ask about (``edge.toml``)."""
+SCHOOL_YEAR: Final = "annee_scolaire"
+"""In place of a trait: the year in which the present school year began, in September."""
+SOURCES: Final = frozenset((*TRAITS, *DATE_PARTS, HABILITATION, PERIMETER, SCHOOL_YEAR))
+OURS: Final = frozenset((HABILITATION, PERIMETER))
+"""What a question says of who asks, and nothing of the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Endpoint:
     """The API's parameter name (with ``[]`` when it takes a list that way) → trait."""
     required: frozenset[str]
     """Parameters without which the question makes no sense: it is then not asked."""
+    variants: tuple[Mapping[str, str], ...]
+    """Further parameters, one set after the other until one is not answered by « not found »; one empty set: none."""
     cases: tuple[str, ...]
     """Folders of published cases the simulator plays here."""
 
@@ -105,7 +113,11 @@ def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
         required = frozenset(row.get("required", table.get("required", [])))
         if unknown := sorted(required - set(params)):
             raise _wrong(f"endpoints.{name}.required", f"{unknown[0]} is not one of its params")
-        endpoints[name] = Endpoint(name, row["path"], MappingProxyType(params), required, tuple(row.get("cases", [])))
+        variants = tuple(MappingProxyType(dict(each)) for each in row.get("variants", [{}]))
+        if taken := sorted({key for each in variants for key in each} & set(params)):
+            raise _wrong(f"endpoints.{name}.variants", f"{taken[0]} is one of its params")
+        cases = tuple(row.get("cases", []))
+        endpoints[name] = Endpoint(name, row["path"], MappingProxyType(params), required, variants, cases)
     limits = Limits(**table.get("limits", {}))
     try:
         windows = tuple(window(row) for row in table.get("maintenance", []))
