@@ -75,6 +75,11 @@ def _quietly(watcher: Watcher) -> None:
         if swept.done or swept.rejected or swept.stopped or told.registered or told.refused or told.gone:
             _log.info(
                 "drop",
-                done=swept.done, rejected=swept.rejected, records=swept.records, stopped=swept.stopped,
-                registered=told.registered, refused=told.refused, gone=told.gone,
+                done=swept.done,
+                rejected=swept.rejected,
+                records=swept.records,
+                stopped=swept.stopped,
+                registered=told.registered,
+                refused=told.refused,
+                gone=told.gone,
             )

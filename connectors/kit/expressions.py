@@ -157,12 +157,15 @@ def _field(name: str, _: Sequence[Getter]) -> Getter:
 
 
 def _path(names: Sequence[str]) -> Getter:
+    *heads, last = names
+
     def get(value: Any) -> Any:
-        for name in names:
-            if not isinstance(value, dict):
-                return None
-            value = value.get(name)
-        return value
+        try:
+            for name in heads:
+                value = value[name]
+            return value.get(last)
+        except (KeyError, TypeError, AttributeError):  # what has no such member, or none at all
+            return None
 
     return get
 

@@ -136,14 +136,17 @@ class Run:
                 if plan.subject.when is not None and not _holds(plan.subject.when, scope):
                     continue
                 chosen = _select(plan.subject, scope, members)
-                if not all(_same(_evaluate(one, scope), _evaluate(other, scope)) for one, other in plan.subject.same):
-                    raise _about_another()
+                for one, other in plan.subject.same:
+                    if not _same(_evaluate(one, scope), _evaluate(other, scope)):
+                        raise _about_another()
             except Refused as refusal:
                 raise _At("subjects", refusal) from None
             for member in chosen:
                 where = f"{position}, personne {member.place}" if member.place else position
-                links = links_of(member, members, household.links) if household and member.place else []
-                own = scope | {"it": member.data, "role": member.role, "liens": links}
+                own = scope.copy()
+                own["it"], own["role"] = member.data, member.role
+                if household is not None and member.place:
+                    own["liens"] = links_of(member, members, household.links)
                 self._doubt.raised = False
                 try:
                     own["identite"] = _read(plan.identity, own, "identite")
@@ -299,7 +302,10 @@ def _decided(rule: FieldRule, scope: Json) -> str | None:
     """Return the absence that ``rule``'s conditions give in ``scope``, ``None`` when its value is to be read."""
     if rule.when is not None and not _holds(rule.when, scope):
         return _NOTHING
-    return next((absence for _, condition, absence in rule.absences if _holds(condition, scope)), None)
+    for _, condition, absence in rule.absences:
+        if _holds(condition, scope):
+            return absence
+    return None
 
 
 def _read(traits: Iterable[Trait], scope: Json, section: str) -> Json:
@@ -346,7 +352,8 @@ def _evaluate(get: Getter, scope: Json) -> Any:
 
 
 def _holds(condition: Getter, scope: Json) -> bool:
-    return not is_blank(found := _evaluate(condition, scope)) and found is not False and found != {}
+    found = _evaluate(condition, scope)
+    return found is True or not (found is False or found == {} or is_blank(found))
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -59,7 +59,7 @@ class Value:
     def read(self, raw: Any) -> Any:
         """Return what ``raw`` means, ``None`` when it says nothing. Of ``raw`` alone; raises ``Refused``."""
         if isinstance(raw, str):  # almost all
-            if not raw.strip():
+            if not raw or raw.isspace():
                 return None
             misread = is_misread(raw)
         elif is_blank(raw):

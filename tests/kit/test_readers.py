@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import tracemalloc
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers import BUILT_IN
+from connectors.kit.readers.csv_table import CsvReader
 from connectors.kit.readers.table import is_formula
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
@@ -425,3 +427,21 @@ def test_options_are_checked(name: str, options: Mapping[str, Any], named: str) 
     with pytest.raises(MaillonError, match=named) as refused:
         BUILT_IN[name](options)
     assert refused.value.kind is ErrorKind.CONFIGURATION
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.text(st.sampled_from('ab;,"\r\0 é=NUL'), max_size=12), st.sampled_from(";,"))
+def test_a_line_has_the_cells_the_standard_parser_finds(text: str, delimiter: str) -> None:
+    found = CsvReader({"columns": ["a"], "delimiter": delimiter})._cells(text)
+    try:
+        expected: object = (
+            Reason.MALFORMED if "\0" in text else next(csv.reader([text], delimiter=delimiter, strict=True))
+        )
+    except (csv.Error, StopIteration):
+        expected = Reason.MALFORMED
+    assert found == expected or (text == "" and found == [""])  # a line that is blank is never asked
+
+
+def test_a_line_beyond_what_the_standard_parser_takes_is_malformed() -> None:
+    reader = CsvReader({"columns": ["a"], "max_line": 1_000_000})
+    assert reader._cells("x" * (csv.field_size_limit() + 1)) is Reason.MALFORMED

@@ -33,13 +33,13 @@ def options(given: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
 
 def lines(stream: BinaryIO, limit: int) -> Iterator[tuple[int, bytes | None]]:
     """Yield (line number, line without its end); ``None`` for a line above ``limit`` bytes, skipped unread."""
-    number = 0
-    while line := stream.readline(limit + 2):
+    number, readline = 0, stream.readline
+    while line := readline(limit + 2):
         number += 1
         if line.endswith(b"\n"):
-            line = line[:-1].removesuffix(b"\r")
+            line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
         elif len(line) > limit:
-            while (rest := stream.readline(_CHUNK)) and not rest.endswith(b"\n"):
+            while (rest := readline(_CHUNK)) and not rest.endswith(b"\n"):
                 pass
             yield number, None
             continue

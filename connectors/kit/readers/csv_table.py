@@ -28,6 +28,8 @@ class CsvReader(TableReader):
     it once an accent has been seen), ``max_cell`` (4,096 characters), ``max_line`` (65,536 bytes).
     """
 
+    ahead = 64
+
     def __init__(self, given: Mapping[str, Any]) -> None:
         found = options(
             given,
@@ -61,11 +63,12 @@ class CsvReader(TableReader):
             if raw is None:
                 yield Row(number, Reason.TOO_LARGE)
                 continue
-            if number == 1 and raw.startswith(_UTF_16):
-                yield Quarantined("document", "", Reason.ENCODING)
-                return
-            if number == 1 and raw.startswith(_BOM):
-                raw, encodings = raw.removeprefix(_BOM), ["utf-8"]
+            if number == 1:
+                if raw.startswith(_UTF_16):
+                    yield Quarantined("document", "", Reason.ENCODING)
+                    return
+                if raw.startswith(_BOM):
+                    raw, encodings = raw.removeprefix(_BOM), ["utf-8"]
             text = self._decode(raw, encodings)
             if text is None:
                 yield Row(number, Reason.ENCODING)
