@@ -231,7 +231,9 @@ class EdgeStore:
         key, statements = self._rows.key("subject", local_id), fragment["statements"]
         moment, file = 0 if as_of is None else int(as_of.timestamp()), self._rows.key("file", source_file_digest.hex())
         weak = all(s.get("absence") in WEAK_ABSENCES for s in statements.values())
-        content = {p: {k: v for k, v in s.items() if k != "date_collecte"} for p, s in statements.items()}
+        content = {path: dict(statement) for path, statement in statements.items()}
+        for statement in content.values():
+            statement.pop("date_collecte", None)
         tag = self._rows.tag("fragment", content)
         sections = self._rows.tag("sections", sorted({path.split(".", 1)[0] for path in statements}))
         with self.batch():

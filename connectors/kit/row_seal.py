@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import os
 import zlib
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -20,9 +21,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 KEY_BYTES: Final = 32
-_PACK_ABOVE: Final = 512
-"""A fragment repeats its provenance in every statement: packed, it is a quarter of the writing. Only the source
-chooses any part of it, so a length tells no more than the sections do."""
+_PACK_ABOVE: Final = 1024
+"""A fragment repeats its provenance in every statement: packed, it is a quarter of the writing. Tokens do not pack, and
+that takes as long. Only the source chooses any part of it, so a length tells no more than the sections do."""
+_LATEST: Final = 8
+"""Names kept with their keys: of one record, the subject's and the file's are asked for several times in a row."""
 
 
 class RowSeal:
@@ -32,11 +35,12 @@ class RowSeal:
         if len(key) != KEY_BYTES:
             raise MaillonError(ErrorKind.CONFIGURATION, f"the edge store's key is {KEY_BYTES} bytes")
         self._aead = AESGCM(_derive(key, b"maillon/edge-store-seal/v1"))
-        self._mac = _derive(key, b"maillon/edge-store-index/v1")
+        self._mac = mac = _derive(key, b"maillon/edge-store-index/v1")
+        self._key = lru_cache(_LATEST)(lambda name: hmac.digest(mac, name.encode(), "sha256")[:16])
 
     def key(self, kind: str, value: str) -> bytes:
         """Return the 16 bytes under which ``value``, a ``kind`` of thing, is found again."""
-        return hmac.digest(self._mac, f"{kind}\0{value}".encode(), "sha256")[:16]
+        return self._key(f"{kind}\0{value}")
 
     def tag(self, kind: str, value: object) -> bytes:
         """Return the 32 bytes that are equal when two JSON values of a ``kind`` are."""
