@@ -32,6 +32,7 @@ from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
 from hub.store.session import Reads, Writer
 from hub.web.partner_api import app as partner_api
+from hub.witnessing import ask_at_start, open_witnesses
 from hub.wrapping import WrappingKeys
 
 _PARALLEL_ORDERS = 128
@@ -64,6 +65,10 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
     try:
         # Nothing is signed on top of a log that is not the one signed last.
         reads.run(lambda uow: sequencer.check(uow.connection))
+        # Nor on top of one a witness shows to be rolled back or rewritten: asked before anything is written.
+        witnesses = open_witnesses(settings, home, reads, writer, sequencer, clock)
+        witnesses.check_kept()
+        ask_at_start(witnesses, settings.witnesses)
         vkeys = [signer.verifier.vkey for signer in sequencer.held]
         writer.run(lambda uow: uow.in_force.take_log_keys(vkeys))
         directory = CurrentDirectory(home, keyring, writer, clock)
@@ -81,6 +86,7 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         writer=writer,
         reads=reads,
         sequencer=sequencer,
+        witnesses=witnesses,
         directory=directory,
         policy=policy,
         operational=operational,

@@ -42,6 +42,8 @@ class HubHome:
         self.keyring = path / "keyring.json"
         self.wrapping = path / "wrapping.keys"
         self.log_keys = path / "log.keys"
+        self.log_stopped = path / "log.stopped"
+        self.evidence = path / "evidence"
         self.identity = path / "identity.jwk"
         self.seal = path / "seal.jwk"
         self.database = path / "hub.db"

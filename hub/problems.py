@@ -66,6 +66,9 @@ PROBLEMS: Final[Mapping[ErrorKind, Problem]] = MappingProxyType(
         _K.STORAGE: Problem(
             503, "Enregistrement impossible, rien n’a été changé", "Could not store; nothing was changed"
         ),
+        _K.LOG_STOPPED: Problem(
+            503, "Journal arrêté : un témoin en connaît un autre", "The log is stopped: a witness knows another one"
+        ),
         _K.INTERNAL: Problem(500, "Erreur interne", "Internal error"),
     }
 )

@@ -18,6 +18,8 @@ from connectors.kit.runtime import keys
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.runtime.serving import Listen, check_listen
+from consent.ledger.exact import LedgerError
+from consent.ledger.proof import check_quorum
 
 HOME_VARIABLE: Final = "MAILLON_HUB_HOME"
 _PREFIX: Final = "MAILLON_HUB_"
@@ -48,6 +50,10 @@ class Settings:
     directory_seconds: int = 2
     trace_months: int = 12
     log_origin: str | None = None
+    witnesses: tuple[str, ...] = ()
+    witness_quorum: int = 0
+    witness_faulty: int = 0
+    witness_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot work; raises ``MaillonError(CONFIGURATION)`` or ``TLS_REQUIRED``, naming the setting."""
@@ -58,7 +64,10 @@ class Settings:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"{name}: not a public Ed25519 JWK") from None
         if urlsplit(self.url).scheme not in ("http", "https") or self.url.endswith("/"):
             raise MaillonError(ErrorKind.CONFIGURATION, "url: an http(s) URL without trailing slash")
-        for name in ("threads", "connect_seconds", "answer_seconds", "writer_batch", "max_body_bytes", "trace_months"):
+        for name in (
+            *("threads", "connect_seconds", "answer_seconds", "writer_batch"),
+            *("max_body_bytes", "trace_months", "witness_seconds"),
+        ):
             if getattr(self, name) <= 0:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"{name}: must be above zero")
         # An order lives 10 s and no longer (DESIGN §7).
@@ -66,12 +75,27 @@ class Settings:
             raise MaillonError(ErrorKind.CONFIGURATION, "connect_seconds + answer_seconds: 10 at most")
         if self.tick_ms < 0:
             raise MaillonError(ErrorKind.CONFIGURATION, "tick_ms: zero (off) or more")
+        if len(set(self.witnesses)) != len(self.witnesses):
+            raise MaillonError(ErrorKind.CONFIGURATION, "witnesses: one named twice")
+        try:
+            check_quorum(len(self.witnesses), self.witness_faulty, self.quorum)
+        except LedgerError:
+            raise MaillonError(
+                ErrorKind.CONFIGURATION,
+                "witness_quorum: more than (witnesses + witness_faulty) / 2, and no more than there are",
+            ) from None
         check_listen(self.listen)
 
     @property
     def origin(self) -> str:
         """The constant name of the log."""
         return self.log_origin or log_origin_of(self.url)
+
+    @property
+    def quorum(self) -> int:
+        """How many witnesses must cosign a checkpoint: the least safe number unless one was set."""
+        least = (len(self.witnesses) + self.witness_faulty) // 2 + 1 if self.witnesses else 0
+        return self.witness_quorum or least
 
     @property
     def listen(self) -> Listen:

@@ -139,12 +139,13 @@ class Transport:
         self,
         url: str,
         *,
+        body: bytes | None = None,
         bearer: str | None = None,
         answer_seconds: float | None = None,
         cursor_header: str = "",
         max_bytes: int = MAX_BYTES,
     ) -> RawReply:
-        """``GET`` a partner's API and return whatever it answers, of any status and type.
+        """``GET`` a partner's API, or ``POST`` it ``body``, and return whatever it answers, of any status and type.
 
         ``answer_seconds`` shortens the time allowed. Raises as :meth:`call`, but no ``ProblemError``.
         """
@@ -154,7 +155,10 @@ class Transport:
             headers["Authorization"] = f"Bearer {bearer}"
         connect, answer = self._timeout
         seconds = answer if answer_seconds is None else max(0.001, min(answer, answer_seconds))
-        with self._answer("GET", url, None, headers, (min(connect, seconds), seconds)) as response:
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream"
+        method = "GET" if body is None else "POST"
+        with self._answer(method, url, body, headers, (min(connect, seconds), seconds)) as response:
             return RawReply(
                 response.status_code,
                 _media_type(response),

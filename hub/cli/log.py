@@ -25,6 +25,7 @@ def log() -> None:
 
 log.add_command(check_evidence)
 
+
 @log.command("keys")
 @click.option(
     "--home",

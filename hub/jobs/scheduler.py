@@ -1,15 +1,18 @@
-"""What runs by itself: forgetting used-once values and old checkpoints, taking a new directory or policy."""
+"""What runs by itself: forgetting used-once values and old checkpoints, taking a new directory or policy, having the
+log cosigned."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.kit.runtime.errors import MaillonError
+from hub.jobs.witnesses import Rounds
 from hub.services import log
 from hub.services.runtime import Hub
 
@@ -27,6 +30,10 @@ def start(hub: Hub) -> BackgroundScheduler:
         seconds = hub.settings.directory_seconds
         every(_quietly("directory", hub.directory.refresh), "interval", seconds=seconds)
         every(_quietly("policy", hub.policy.refresh), "interval", seconds=seconds)
+    if hub.settings.witnesses:
+        pool = ThreadPoolExecutor(len(hub.settings.witnesses), thread_name_prefix="maillon-witness")
+        rounds = Rounds(hub.witnesses, hub.settings.witnesses, pool, seconds=hub.settings.witness_seconds)
+        every(_quietly("witnesses", rounds.tick), "interval", seconds=1)
     scheduler.start()
     return scheduler
 

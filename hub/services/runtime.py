@@ -12,6 +12,7 @@ from hub.keyring import Keyring
 from hub.services.orders import Sources
 from hub.services.partners import CurrentDirectory
 from hub.services.policy import CurrentPolicy
+from hub.services.witnesses import Witnesses
 from hub.settings import Settings
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
@@ -29,6 +30,7 @@ class Hub:
     writer: Writer
     reads: Reads
     sequencer: Sequencer
+    witnesses: Witnesses
     directory: CurrentDirectory
     policy: CurrentPolicy
     operational: Callable[[], OperationalKeys]

@@ -108,6 +108,15 @@ class Log:
         query = select(cosignature).where(cosignature.c.size == size).order_by(cosignature.c.witness)
         return [Cosignature(row.witness, row.line, row.at) for row in self._connection.execute(query)]
 
+    def cosigned(self, witnesses: Sequence[str]) -> dict[str, int]:
+        """Return the largest size each of ``witnesses`` (names) cosigned."""
+        query = (
+            select(cosignature.c.witness, func.max(cosignature.c.size))
+            .where(cosignature.c.witness.in_(witnesses))
+            .group_by(cosignature.c.witness)
+        )
+        return {row[0]: int(row[1]) for row in self._connection.execute(query)}
+
     def thin(self, before: datetime) -> int:
         """Drop checkpoints older than ``before``, but the newest, the cosigned ones and each hour's last."""
         hour = type_coerce(checkpoint.c.at, BigInteger) // _HOUR

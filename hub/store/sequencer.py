@@ -63,14 +63,14 @@ class Sequencer:
     def integrate(self, connection: Connection, at: datetime) -> int:
         """Put every event of the inbox into the tree and sign its new size; return how many there were.
 
-        Raises ``MaillonError(STORAGE)`` when it was halted, when the stored tree is not the one that was signed, when
-        somebody else added to it, or when a key that has to sign is not held.
+        Raises ``MaillonError``: ``LOG_STOPPED`` when it was halted, ``STORAGE`` when the stored tree is not the one
+        that was signed, when somebody else added to it, or when a key that has to sign is not held.
         """
         rows = connection.exec_driver_sql(_INBOX).all()
         if not rows:
             return 0
         if self._halted is not None:
-            raise MaillonError(ErrorKind.STORAGE, f"the log is halted: {self._halted}")
+            raise MaillonError(ErrorKind.LOG_STOPPED, self._halted)
         before = self._frontier or self.check(connection)
         hashes = [
             leaf_hash(

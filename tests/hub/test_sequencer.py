@@ -252,7 +252,7 @@ def test_a_halted_log_acknowledges_nothing(store: Store) -> None:
     store.sequencer.halt("a witness knows a larger tree")
     with pytest.raises(MaillonError, match="a witness knows a larger tree") as refused:
         store.add(1)
-    assert refused.value.kind is ErrorKind.STORAGE
+    assert refused.value.kind is ErrorKind.LOG_STOPPED
     assert store.writer.run(lambda uow: uow.log.size()) == 1
     assert check(store.engine) == 1
 

@@ -55,6 +55,8 @@ class ErrorKind(StrEnum):
     CONFIGURATION = "configuration"
     TLS_REQUIRED = "tls-required"
     STORAGE = "storage"
+    LOG_STOPPED = "log-stopped"
+    """A witness knows a tree the hub's own key signed and its log does not contain: nothing is signed any more."""
     INTERNAL = "internal"
 
 

@@ -17,6 +17,7 @@ from hub.home import HUB
 from hub.services import audit, consents, partners, register, release, requests, signin
 from hub.services.runtime import Hub
 from hub.services.signin import Principal, Scope
+from hub.services.witnesses import Health
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
 
@@ -52,8 +53,15 @@ def _public(hub: Hub) -> Blueprint:
         own = urlsplit(hub.settings.url).hostname
         hosts = {urlsplit(partner.endpoint).hostname for partner in directory.partners() if partner.slug != HUB}
         co_hosted = bool(hub.settings.co_hosted) or any(host and (host == own or is_loopback(host)) for host in hosts)
-        known = {"status": "ok", "co_hosted": co_hosted, "slug": HUB, "operator": directory.partner(HUB).operator}
-        return answer(known | version)
+        witnesses = hub.witnesses.health()
+        known = {
+            "status": "ok" if witnesses["state"] != Health.STOPPED else "degraded",
+            "co_hosted": co_hosted,
+            "slug": HUB,
+            "operator": directory.partner(HUB).operator,
+            "witnesses": witnesses,
+        }
+        return answer(known | version, 200 if known["status"] == "ok" else 503)
 
     @routes.get("/v1/openapi.yaml")
     def openapi() -> Response:
