@@ -47,7 +47,6 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
     """
     clock = clock or SystemClock()
     home = HubHome(settings.home)
-    policy = CurrentPolicy(settings.config_dir)
     keyring = Keyring.load(home.keyring)
     operational = RotatingKeys(load_signing_key(home.identity), HUB, clock)
     engine = open_engine(home.database)
@@ -72,6 +71,7 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         vkeys = [signer.verifier.vkey for signer in sequencer.held]
         writer.run(lambda uow: uow.in_force.take_log_keys(vkeys))
         directory = CurrentDirectory(home, keyring, writer, clock)
+        policy = CurrentPolicy(settings.config_dir, writer)
     except BaseException:
         writer.close()
         reads.close()

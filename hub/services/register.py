@@ -29,6 +29,7 @@ from hub.index.rules import (
 )
 from hub.keyring import Keyring
 from hub.store.index import IndexedRecord, IndexedToken
+from hub.store.matches import Match, MatchKind
 from hub.store.session import UnitOfWork
 
 _NEW = "new"
@@ -104,13 +105,15 @@ def register(
     refusal says nothing of what others hold.
     """
     persons: list[PersonId | None] = []
+    matches: list[Match] = []
     for registration in registrations:
         known = uow.persons.record_of(slug, registration.stored_key)
         if known is None:
-            person, record_id = _place(uow, slug, registration)
+            matches.append(_place(uow, slug, registration))
+            person, record_id = matches[-1].person, matches[-1].record_id
         else:
             record_id, person = known
-            if registration.held and not _correct(uow, record_id, person, registration):
+            if registration.held and not _correct(uow, slug, record_id, person, registration, matches):
                 persons.append(None)
                 continue
         if registration.held:
@@ -118,6 +121,7 @@ def register(
         else:
             uow.persons.undeclare(person, slug, record_id)
         persons.append(person)
+    uow.matches.append_all(matches)
     held = uow.secrets.refs(person for person in persons if person is not None)
     answers = []
     for whose, registration in zip(persons, registrations, strict=True):
@@ -135,21 +139,22 @@ def resolve(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> PersonId 
     return uow.persons.by_ref(slug, keyring.ref_lookup(slug, ref))
 
 
-def _place(uow: UnitOfWork, slug: str, registration: Registration) -> tuple[PersonId, str]:
+def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
+    """Give a record nobody knows to the person it is about; return what was decided, for the log."""
     answer = _settle(uow, slug, registration)
     if isinstance(answer, Link):
-        person, rule = PersonId(answer.person), answer.rule.value
+        kind, person, rule = MatchKind.LINKED, PersonId(answer.person), answer.rule.value
     else:
         doubtful = isinstance(answer, Review)
-        person, rule = uow.persons.create(provisional=doubtful), _PROVISIONAL if doubtful else _NEW
+        kind, rule = (MatchKind.DOUBTED, _PROVISIONAL) if doubtful else (MatchKind.CREATED, _NEW)
+        person = uow.persons.create(provisional=doubtful)
         uow.secrets.create([person])
     record_id = uow.persons.add_record(
         person, slug, registration.stored_key, registration.flags, rule=rule, actor="hub"
     )
     uow.index.add(person, record_id, registration.tokens)
-    if isinstance(answer, Review):
-        _ask_a_human(uow, person, record_id, answer)
-    return person, record_id
+    doubts = _ask_a_human(uow, person, record_id, answer) if isinstance(answer, Review) else []
+    return Match(kind, person, record_id, slug, {"rule": rule, "actor": "hub", "doubts": doubts})
 
 
 def _settle(uow: UnitOfWork, slug: str, registration: Registration) -> Link | New | Review:
@@ -173,8 +178,10 @@ def _settle(uow: UnitOfWork, slug: str, registration: Registration) -> Link | Ne
     return Review((answer.person,), (Agreement(answer.person, doubt, (), registration.flags, other),))
 
 
-def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Registration) -> bool:
-    """Take a record's corrected traits into the index, unless that could make two persons one.
+def _correct(
+    uow: UnitOfWork, slug: str, record_id: str, person: PersonId, registration: Registration, matches: list[Match]
+) -> bool:
+    """Take a record's corrected traits into the index, unless that could make two persons one; add it to ``matches``.
 
     Return ``False``, and change nothing, when nothing is left of who the record was about.
     """
@@ -192,8 +199,8 @@ def _correct(uow: UnitOfWork, record_id: str, person: PersonId, registration: Re
     answer = match(registration.evidence, [c for c in candidates if c.person != person])
     uow.index.add(person, record_id, registration.tokens)
     uow.persons.set_flags(record_id, registration.flags)
-    if not isinstance(answer, New):
-        _ask_a_human(uow, person, record_id, answer)
+    doubts = [] if isinstance(answer, New) else _ask_a_human(uow, person, record_id, answer)
+    matches.append(Match(MatchKind.CORRECTED, person, record_id, slug, {"actor": "hub", "doubts": doubts}))
     return True
 
 
@@ -212,7 +219,8 @@ def _evidence(record: IndexedRecord) -> IndexRecord:
     return IndexRecord(record.tokens, record.flags)
 
 
-def _ask_a_human(uow: UnitOfWork, person: PersonId, record_id: str, answer: Link | Review) -> None:
+def _ask_a_human(uow: UnitOfWork, person: PersonId, record_id: str, answer: Link | Review) -> list[dict[str, object]]:
+    """Open a review of ``person`` with each candidate; return the doubts as the log tells them: not about whom."""
     if isinstance(answer, Link):
         patterns: dict[str, dict[str, object]] = {answer.person: {"doubt": "correction", "rule": answer.rule.value}}
     else:
@@ -226,3 +234,5 @@ def _ask_a_human(uow: UnitOfWork, person: PersonId, record_id: str, answer: Link
             for agreement in answer.pattern
         }
     uow.index.open_review(person, record_id, patterns)
+    told = ("doubt", "rule", "kinds")
+    return [{name: pattern[name] for name in told if name in pattern} for pattern in patterns.values()]

@@ -6,6 +6,7 @@ month, everything else the event's sealed content.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select
 
+from connectors.kit.runtime import b64url
 from connectors.kit.runtime.ids import EventId, PersonId
 from consent.ledger.leaf import EventClass, Leaf
 from hub.store.journal import Journal, opening_of
+from hub.store.sealing import canonical
 from hub.store.secrets import SecretStore, Trace
 from hub.store.tables import access_agent, access_event, access_field, journal
 
@@ -127,8 +130,8 @@ class AccessLog:
         self._at = at
 
     def append(self, event: AccessEvent) -> AppendedEvent:
-        """Append one event and its fields."""
-        body = {"event": _NAMES[event.kind], **event.payload}
+        """Append one event and its fields; what stands in clear for searching is bound by its content too."""
+        body = {"event": _NAMES[event.kind], "row": row_digest(event), **event.payload}
         appended = self._journal.append(EventClass.ACCESS, body, person=event.person_id, event_id=event.event_id)
         seq = appended.seq
         self._connection.execute(
@@ -207,6 +210,23 @@ class AccessLog:
             row.agent,
             row.case,
         )
+
+
+def row_digest(event: AccessEvent) -> str:
+    """Return the base64url SHA-256 of the RFC 8785 form of what an event's rows say in clear: none can be changed
+    without its sealed content telling."""
+    clear = {
+        "agent": event.agent,
+        "case": event.case,
+        "fields": dict(event.fields or {}),
+        "kind": event.kind.value,
+        "outcome": event.outcome,
+        "partner": event.partner,
+        "purpose": event.purpose,
+        "source": event.source,
+        "trace_id": event.trace_id,
+    }
+    return b64url.encode(hashlib.sha256(canonical(clear)).digest())
 
 
 def _conditions(where: AccessFilter) -> list[ColumnElement[bool]]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from connectors.kit.runtime.ids import PersonId, new_uuid
+from connectors.kit.runtime.ids import PersonId
 from consent.ledger.leaf import EventClass
 from hub.store.journal import Journal, opening_of
+from hub.store.sealing import receipt_id_of
 from hub.store.secrets import SecretStore
 from hub.store.tables import consent_event, journal
 
@@ -68,7 +69,7 @@ class ConsentRegister:
     ) -> Accepted:
         """Append one accepted event; ``digest`` is the JWS's, ``salt`` the one that hides its subject."""
         appended = self._journal.append(EventClass.CONSENT, jws, person=person_id)
-        receipt_id = new_uuid()
+        receipt_id = receipt_id_of(appended.r32)
         self._connection.execute(
             _INSERT,
             {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -42,10 +42,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where an event stands, its leaf, and the tag its person's trace is found by (None for consents and no one)."""
+    """Where an event stands, its leaf, the salt of its commitment, and the tag its person's trace is found by (None for
+    consents and no one)."""
 
     seq: int
     leaf: Leaf
+    r32: bytes = field(repr=False)
     tag: bytes | None
 
 
@@ -89,7 +91,7 @@ class Journal:
                     key = self._secrets.consent_key(draft.person)
                 else:
                     key, tag = traces[draft.person].key, traces[draft.person].tag
-            leaf, sealed = seal_event(key, draft.event_class, event_id, at_us, envelope_of(draft.body, link))
+            leaf, sealed, r32 = seal_event(key, draft.event_class, event_id, at_us, envelope_of(draft.body, link))
             if draft.person is not None and link is not None:
                 heads[draft.person] = (link.n, leaf_hash(leaf.encode()))
             seq += 1
@@ -104,7 +106,7 @@ class Journal:
                     "sealed": sealed,
                 }
             )
-            made.append(Appended(seq, leaf, tag))
+            made.append(Appended(seq, leaf, r32, tag))
         self._connection.execute(_INSERT, rows)
         if heads:
             moved = [{"of": person, "n": n, "leaf_hash": newest} for person, (n, newest) in heads.items()]

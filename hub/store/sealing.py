@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import uuid_of
 from consent.ledger.envelope import Link
 from consent.ledger.leaf import EVENT_ID_BYTES, SALT_BYTES, TAG, EventClass, Leaf, commitment
 
@@ -61,15 +62,17 @@ def envelope_of(body: Body, link: Link | None) -> bytes:
     return canonical({"v": 1, "body": body, "subject": None if link is None else link.to_wire()})
 
 
-def seal_event(key: bytes, event_class: EventClass, event_id: str, at_us: int, envelope: bytes) -> tuple[Leaf, bytes]:
-    """Return the leaf of an event and its sealed content. ``key`` is the subject's (or the system's), 32 bytes."""
+def seal_event(
+    key: bytes, event_class: EventClass, event_id: str, at_us: int, envelope: bytes
+) -> tuple[Leaf, bytes, bytes]:
+    """Return an event's leaf, its sealed content and its ``r32``. ``key``: the subject's or the system's, 32 bytes."""
     identifier = event_id_bytes(event_id)
     r32 = secrets.token_bytes(SALT_BYTES)
     header = Leaf(event_class, identifier, at_us, _UNKNOWN, _UNKNOWN).header()
     nonce = secrets.token_bytes(_NONCE)
     sealed = nonce + AESGCM(_event_key(key, identifier)).encrypt(nonce, r32 + envelope, header)
     digest = hashlib.sha256(sealed).digest()
-    return Leaf(event_class, identifier, at_us, commitment(r32, envelope), digest), sealed
+    return Leaf(event_class, identifier, at_us, commitment(r32, envelope), digest), sealed, r32
 
 
 def open_event(key: bytes, leaf: Leaf, sealed: bytes) -> Opening:
@@ -85,6 +88,11 @@ def open_event(key: bytes, leaf: Leaf, sealed: bytes) -> Opening:
     except (InvalidTag, ValueError):
         raise MaillonError(ErrorKind.STORAGE, "an event is not what the log says it was: maillon log fsck") from None
     return Opening(leaf, r32, envelope)
+
+
+def receipt_id_of(r32: bytes) -> str:
+    """Return the id of an event's receipt: a UUID that the event's leaf binds and that nobody can tell from it."""
+    return uuid_of(hashlib.sha256(b"maillon/receipt-id/v1" + r32).digest()[:16])
 
 
 def event_id_bytes(event_id: str) -> bytes:

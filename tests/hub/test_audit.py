@@ -171,7 +171,7 @@ def test_a_log_that_was_rewritten_with_every_key_does_not_replay(world: World, k
             event = connection.execute(select(journal).where(journal.c.seq == row.seq)).one()
             said = opening_of(event, key).envelope.replace(b'"no_consent":"', b'"ok":"')
             at_us = Instant.to_microseconds(row.at)
-            leaf, sealed = seal_event(key, EventClass.ACCESS, row.event_id, at_us, said)
+            leaf, sealed, _ = seal_event(key, EventClass.ACCESS, row.event_id, at_us, said)
             changed = {"commitment": leaf.commitment, "ciphertext_digest": leaf.ciphertext_digest, "sealed": sealed}
             connection.execute(update(journal).where(journal.c.seq == row.seq).values(changed))
     engine.dispose()

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import PersonId
+from connectors.kit.runtime.ids import PersonId, new_uuid
 from consent.ledger import envelope
 from consent.ledger.checkpoint import open_note
 from consent.ledger.envelope import first_gap
@@ -27,6 +27,7 @@ from consent.model import EventKind
 from hub.app import close_hub, open_hub
 from hub.services import log
 from hub.store import tables
+from hub.store.sealing import receipt_id_of
 from hub.store.session import UnitOfWork
 from tests.hub.conftest import World
 from tests.hub.test_sequencer import Store
@@ -110,10 +111,12 @@ def test_a_checkpoint_comes_with_its_cosignatures(store: Store) -> None:
 # --- with the hub around it -------------------------------------------------------------------------------------------
 
 
-def _person(world: World) -> PersonId:
-    return PersonId(
-        world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.person.c.person_id)).scalars().first())
+def _person(world: World, ref: str) -> PersonId:
+    found = world.hub.reads.run(
+        lambda uow: uow.persons.by_ref("departement", world.hub.keyring.ref_lookup("departement", ref))
     )
+    assert found is not None
+    return found
 
 
 def test_the_directory_names_the_log_and_every_answer_is_under_its_signature(
@@ -149,7 +152,7 @@ def test_what_the_log_holds_about_a_person_is_a_whole_chain(world: World, known:
     world.pull(known["departement"])
     world.pull("A" * 22)
     world.log("usager", "departement", ref=known["departement"])
-    person = _person(world)
+    person = _person(world, known["departement"])
     events = world.hub.reads.run(lambda uow: log.events_of(uow, person))
     head = world.hub.reads.run(lambda uow: log.subject_head(uow, person))
     chain = []
@@ -168,9 +171,7 @@ def test_an_opening_is_for_whom_the_event_is_about(world: World, known: dict[str
     other = world.register("departement", 2)
     world.consent(known["departement"], EventKind.GRANTED)
     world.pull("A" * 22)
-    run, person = world.hub.reads.run, _person(world)
-    stranger = run(lambda uow: uow.persons.by_ref("departement", world.hub.keyring.ref_lookup("departement", other)))
-    assert stranger is not None
+    run, person, stranger = world.hub.reads.run, _person(world, known["departement"]), _person(world, other)
     rows = run(lambda uow: uow.connection.execute(select(tables.journal.c.seq, tables.journal.c["class"])).all())
     about_person = {event.seq for event in run(lambda uow: log.events_of(uow, person))}
     about_stranger = {event.seq for event in run(lambda uow: log.events_of(uow, stranger))}
@@ -193,6 +194,15 @@ def test_an_opening_is_for_whom_the_event_is_about(world: World, known: dict[str
 
 def _call(work: Callable[[None], object]) -> object:
     return work(None)
+
+
+def test_a_receipt_is_named_by_what_its_leaf_binds_and_nobody_can_guess(world: World, known: dict[str, str]) -> None:
+    made = world.consent(known["departement"], EventKind.GRANTED)
+    found = world.hub.reads.run(lambda uow: uow.consents.by_receipt(made["receipt_id"]))
+    assert found is not None
+    opened = world.hub.reads.run(lambda uow: log.opening(uow, found.person_id, found.seq))
+    assert receipt_id_of(opened.r32) == made["receipt_id"]
+    assert world.hub.reads.run(lambda uow: uow.consents.by_receipt(new_uuid())) is None
 
 
 def test_a_hub_does_not_open_on_another_logs_keys(world: World) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
 
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind
 from connectors.kit.tokens import TokenSet
+from hub.index.rules import Rule
 from hub.store import tables
+from hub.store.journal import opening_of
 from tests.hub.conftest import World, problem, record_key, tokens
 
 
@@ -168,3 +172,46 @@ def test_refs_survive_a_restart(world: World, again: str) -> None:
     close_hub(world.hub)
     world.app = create_app(world.settings, clock=world.clock, sources=world.edges)
     assert world.register(again, 1) == before
+
+
+def _decisions(world: World) -> list[tuple[str, dict[str, Any]]]:
+    rows = world.hub.reads.run(
+        lambda uow: uow.connection.execute(
+            select(tables.match_event, tables.journal)
+            .join(tables.journal, tables.journal.c.seq == tables.match_event.c.seq)
+            .order_by(tables.match_event.c.seq)
+        ).all()
+    )
+    traces = world.hub.secrets.by_tag({row.subject_tag for row in rows})
+    return [(row.kind, opening_of(row, traces[row.subject_tag].key).body) for row in rows]
+
+
+def test_every_decision_about_a_record_is_in_the_log_and_names_nobody_else(world: World) -> None:
+    world.register("caf", 1)
+    world.register("cpam", 1)
+    _register(world, "cpam", _only(("sgd",), 1), 9)
+    _register(world, "cpam", TokenSet((*tokens(1).tokens[:3], *tokens(7).tokens[3:]), tokens(1).flags), 1)
+    world.register("caf", 1)  # again: nothing is decided
+    found = _decisions(world)
+    assert [(kind, body["event"], body["partner"]) for kind, body in found] == [
+        ("created", "match:record:created", "caf"),
+        ("linked", "match:record:linked", "cpam"),
+        ("doubted", "match:record:doubted", "cpam"),
+        ("corrected", "match:record:corrected", "cpam"),
+    ]
+    assert found[0][1]["rule"] == "new"
+    assert found[1][1]["rule"] in {rule.value for rule in Rule}
+    assert [doubt["kinds"] for doubt in found[2][1]["doubts"]] == [["sgd"]]
+    records = {row.record_id for row in _all(world, "record")}  # type: ignore[attr-defined]
+    assert {body["record"] for _, body in found} <= records
+    persons = [row.person_id for row in _all(world, "person")]  # type: ignore[attr-defined]
+    assert not any(person in str(body) for person in persons for _, body in found)
+
+
+def test_a_large_registration_is_one_commit_and_every_person_has_its_chain(world: World) -> None:
+    records = [{"record_key": record_key(n), "sections": [], **tokens(n).to_wire()} for n in range(1, 80)]
+    before = world.hub.reads.run(lambda uow: uow.log.size())
+    world.ok("caf", "/v1/registrations", {"records": records})
+    assert world.hub.reads.run(lambda uow: uow.log.size()) == before + 79
+    assert len(_all(world, "checkpoint")) <= before + 1
+    assert {row.n for row in _all(world, "subject_head")} == {1}  # type: ignore[attr-defined]

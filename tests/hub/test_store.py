@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
+from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
@@ -406,9 +407,16 @@ def test_commitments_bind_the_sealed_content(writer: Writer, engine: Engine) -> 
     opening = opening_of(row, SYSTEM_KEY)
     assert row.commitment == commitment(opening.r32, opening.envelope)
     assert row.ciphertext_digest == hashlib.sha256(row.sealed).digest()
-    assert opening.body == {"event": "access:request:decided", "fields": ["droits.rsa.etat"]}
+    bound = opening.body["row"]
+    assert opening.body == {"event": "access:request:decided", "fields": ["droits.rsa.etat"], "row": bound}
     assert opening.content["subject"] is None
     assert b"droits.rsa.etat" not in row.sealed
+    with engine.connect() as connection:
+        clear = connection.execute(select(tables.access_event, tables.access_agent).join(tables.access_agent)).one()
+        fields = {row.path: row.status for row in connection.execute(select(tables.access_field))}
+    names = ("agent", "case", "kind", "outcome", "partner", "purpose", "source", "trace_id")
+    said = {name: getattr(clear, name) for name in names} | {"fields": fields}
+    assert bound == b64url.encode(hashlib.sha256(rfc8785.dumps(said)).digest())  # type: ignore[arg-type]
 
 
 _TEXT, _NAME = st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(codec="ascii"))

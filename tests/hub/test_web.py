@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import orjson
 import pytest
 import structlog
 import yaml
+from sqlalchemy import select
 from structlog.testing import LogCapture
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -17,7 +19,10 @@ from connectors.kit.seal import Typ, peek
 from consent.model import EventKind
 from hub.jobs.scheduler import purge
 from hub.problems import PROBLEMS, problem_of
+from hub.services import log
+from hub.services.policy import CurrentPolicy
 from hub.settings import Settings, home_from_environment, load_settings
+from hub.store import tables
 from schemas.registry import validator
 from tests.hub.conftest import World, body_of, problem, tokens
 
@@ -248,13 +253,9 @@ def test_a_directory_that_ran_out_stops_everything(world: World) -> None:
 
 
 def test_a_bad_policy_keeps_the_old_one(tmp_path: Path, world: World) -> None:
-    import shutil
-
-    from hub.services.policy import CurrentPolicy
-
     folder = tmp_path / "config"
     shutil.copytree(world.settings.config_dir, folder)
-    policy = CurrentPolicy(folder)
+    policy = CurrentPolicy(folder, world.hub.writer)
     before = policy.get()
     assert not policy.refresh()
     (folder / "roles.toml").write_text("x = 1\n")
@@ -262,6 +263,33 @@ def test_a_bad_policy_keeps_the_old_one(tmp_path: Path, world: World) -> None:
         policy.refresh()
     assert refused.value.kind is ErrorKind.CONFIGURATION
     assert policy.get() is before
+
+
+def _logged(world: World) -> list[str]:
+    table = tables.policy_version
+    return list(world.hub.reads.run(lambda uow: uow.connection.execute(select(table.c.version)).scalars()))
+
+
+def test_every_policy_is_in_the_log_before_it_is_in_force(tmp_path: Path, world: World) -> None:
+    folder = tmp_path / "config"
+    shutil.copytree(world.settings.config_dir, folder)
+    first = world.hub.policy.get().version
+    policy = CurrentPolicy(folder, world.hub.writer)  # the same one: started again
+    assert _logged(world) == [first]
+    roles = (folder / "roles.toml").read_text()
+    (folder / "roles.toml").write_text(roles + "\n# unchanged but for a comment\n")
+    assert not policy.refresh()
+    rules = folder / "purposes.toml"
+    rules.write_text(rules.read_text().replace('preuve_minimale = "E1"', 'preuve_minimale = "E2"', 1))
+    world.hub.sequencer.halt("for a moment")
+    with pytest.raises(MaillonError):
+        policy.refresh()
+    assert policy.get().version == first
+    world.hub.sequencer._halted = None
+    assert policy.refresh()
+    assert _logged(world) == [first, policy.get().version]
+    opened = world.hub.reads.run(lambda uow: log.opening_about_no_one(uow, uow.journal.length()))
+    assert opened.body == {"event": "policy:version:loaded", "version": policy.get().version}
 
 
 def test_a_full_disk_says_so_and_acknowledges_nothing(world: World) -> None:

@@ -27,7 +27,12 @@ _SLUG = re.compile(r"[a-z][a-z0-9_]{1,31}")
 
 def new_uuid() -> str:
     """Return a random UUID (version 4) in its canonical text form."""
-    return str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+    return uuid_of(secrets.token_bytes(16))
+
+
+def uuid_of(data: bytes) -> str:
+    """Return 16 bytes, which must be as good as random, as a UUID (version 4) in its canonical text form."""
+    return str(uuid.UUID(bytes=data, version=4))
 
 
 def new_trace_id() -> TraceId:
