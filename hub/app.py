@@ -18,12 +18,17 @@ from connectors.kit.runtime.keys import load_signing_key
 from connectors.kit.runtime.serving import exit_with_parent
 from connectors.kit.transport import Transport
 from connectors.kit.trust import RotatingKeys
+from hub.deadlines import load_deadlines
+from hub.erasure_register import ErasureRegister
 from hub.home import HUB, HubHome
 from hub.jobs import scheduler
 from hub.keyring import Keyring
+from hub.services import erasure, restoring
+from hub.services.erasure import Eraser
 from hub.services.orders import HttpSources, Sources
 from hub.services.partners import CurrentDirectory
 from hub.services.policy import CurrentPolicy
+from hub.services.restoring import SeenSize
 from hub.services.runtime import Hub
 from hub.settings import Settings, home_from_environment, load_settings
 from hub.store.engine import open_engine
@@ -39,14 +44,18 @@ _PARALLEL_ORDERS = 128
 """Threads are made as they are needed: more than every web thread and its sources will ever ask for at once."""
 
 
-def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources | None = None) -> Hub:
-    """Open the hub of ``settings.home`` and bring its files up to date.
+def open_hub(
+    settings: Settings, *, clock: Clock | None = None, sources: Sources | None = None, restored: bool = False
+) -> Hub:
+    """Open the hub of ``settings.home``, bring its files up to date and finish the erasures that were begun.
 
-    ``clock`` and ``sources`` replace the machine's clock and HTTP in tests. Raises ``MaillonError``
+    ``clock`` and ``sources`` replace the machine's clock and HTTP in tests. ``restored``: the database may be older
+    than what this hub has seen (:mod:`hub.restore` alone says so, and makes it good). Raises ``MaillonError``
     (``CONFIGURATION``, ``UNTRUSTED_DIRECTORY``) naming what is missing or wrong; nothing is left open then.
     """
     clock = clock or SystemClock()
     home = HubHome(settings.home)
+    deadlines = load_deadlines(settings.config_dir)
     keyring = Keyring.load(home.keyring)
     operational = RotatingKeys(load_signing_key(home.identity), HUB, clock)
     engine = open_engine(home.database)
@@ -56,11 +65,12 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         WrappingKeys.load(home.wrapping),
         clock,
         system_key=keyring.system_key,
-        trace_months=settings.trace_months,
+        trace_months=deadlines.trace_months,
     )
     reads = Reads(open_engine(home.database, read_only=True), secrets, clock)
     sequencer = Sequencer(home.log_signers(settings.origin))
     writer = Writer(engine, secrets, sequencer, clock, batch=settings.writer_batch)
+    eraser = Eraser(writer, reads, secrets, keyring, ErasureRegister(home.erasures), deadlines)
     try:
         # Nothing is signed on top of a log that is not the one signed last.
         reads.run(lambda uow: sequencer.check(uow.connection))
@@ -68,6 +78,9 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         witnesses = open_witnesses(settings, home, reads, writer, sequencer, clock)
         witnesses.check_kept()
         ask_at_start(witnesses, settings.witnesses)
+        if not restored:
+            restoring.check_not_older(eraser, SeenSize(home.log_seen))
+        erasure.finish(eraser)
         vkeys = [signer.verifier.vkey for signer in sequencer.held]
         writer.run(lambda uow: uow.in_force.take_log_keys(vkeys))
         directory = CurrentDirectory(home, keyring, writer, clock)
@@ -92,12 +105,15 @@ def open_hub(settings: Settings, *, clock: Clock | None = None, sources: Sources
         operational=operational,
         sources=sources or HttpSources(transport, at_once=max(1, settings.threads // 2)),
         pool=ThreadPoolExecutor(_PARALLEL_ORDERS, thread_name_prefix="maillon-order"),
+        deadlines=deadlines,
+        eraser=eraser,
     )
 
 
 def close_hub(hub: Hub) -> None:
     """Finish what was begun and close every file."""
     hub.writer.close()
+    restoring.note_size(hub.reads, SeenSize(HubHome(hub.settings.home).log_seen))
     hub.pool.shutdown(wait=False, cancel_futures=True)
     hub.reads.close()
     hub.secrets.close()

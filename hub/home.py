@@ -2,7 +2,7 @@
 
 ``hub.toml`` settings · ``keyring.json``, ``wrapping.keys``, ``log.keys``, ``identity.jwk``, ``seal.jwk`` 0600 secrets ·
 ``hub.db``, ``secrets.db`` · ``directory.jws``, ``root.pub.jwk`` what the consortium gave · ``dpo.jwk``,
-``operator.jwk`` to be moved to their owners.
+``operator.jwk`` to be moved to their owners · ``erasures.log``, ``log.seen`` what a restored backup is held against.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class HubHome:
         self.seal = path / "seal.jwk"
         self.database = path / "hub.db"
         self.secrets = path / "secrets.db"
+        self.erasures = path / "erasures.log"
+        self.log_seen = path / "log.seen"
         self.directory = path / "directory.jws"
         self.root = path / "root.pub.jwk"
         self.dpo = path / "dpo.jwk"

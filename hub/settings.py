@@ -48,7 +48,6 @@ class Settings:
     max_body_bytes: int = 4 * 1024 * 1024
     purge_seconds: int = 60
     directory_seconds: int = 2
-    trace_months: int = 12
     log_origin: str | None = None
     witnesses: tuple[str, ...] = ()
     witness_quorum: int = 0
@@ -66,7 +65,7 @@ class Settings:
             raise MaillonError(ErrorKind.CONFIGURATION, "url: an http(s) URL without trailing slash")
         for name in (
             *("threads", "connect_seconds", "answer_seconds", "writer_batch"),
-            *("max_body_bytes", "trace_months", "witness_seconds"),
+            *("max_body_bytes", "witness_seconds"),
         ):
             if getattr(self, name) <= 0:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"{name}: must be above zero")

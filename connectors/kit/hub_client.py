@@ -84,6 +84,22 @@ class HubClient:
         """Return the decision per field of one operation, replayed from the log (DPO)."""
         return self._post("/v1/explanations", {"trace_id": trace_id}, _object)
 
+    def erase(self, decision: str, ref: str, salt: str) -> dict[str, Any]:
+        """Hand over a signed decision to erase somebody; returns the erasure's receipt (DPO)."""
+        return self._post("/v1/erasures", {"decision": decision, "ref": ref, "salt": salt}, _object)
+
+    def erasure_receipt(self, erasure_id: str) -> dict[str, Any]:
+        """Return an erasure's receipt, under the newest checkpoint (DPO)."""
+        return self._post("/v1/erasures/receipt", {"erasure_id": erasure_id}, _object)
+
+    def kept_agreements(self, erasure_id: str, complaint: str) -> list[str]:
+        """Return the agreements of an erased person that are kept as proof (DPO); logged with ``complaint``."""
+        asked = {"erasure_id": erasure_id, "complaint": complaint}
+        agreements = self._post("/v1/erasures/agreements", asked, _object).get("agreements")
+        if not isinstance(agreements, list) or not all(isinstance(jws, str) for jws in agreements):
+            raise FarSideError(ErrorKind.MALFORMED, "agreements is not a list of texts")
+        return agreements
+
     def suspend(self, slug: str, suspended: bool, reason: str) -> dict[str, Any]:
         """Suspend a partner at the hub, or end its suspension (operator)."""
         return self._post("/v1/partners/suspend", {"slug": slug, "suspended": suspended, "reason": reason}, _object)

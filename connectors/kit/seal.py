@@ -41,6 +41,7 @@ class Typ(StrEnum):
     SEALED_FRAGMENT = "maillon-fragment+jwe"
     KLINK = "maillon-klink+jws"
     SEALED_KLINK = "maillon-klink+jwe"
+    ERASURE = "maillon-erasure+jws"
     CLIENT_ASSERTION = "client-authentication+jwt"
     ACCESS_TOKEN = "at+jwt"  # noqa: S105
 

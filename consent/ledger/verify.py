@@ -22,7 +22,7 @@ from consent.ledger.proof import LogProof, Policy
 from consent.ledger.receipt import Receipt, instant, leaf_hash_of, read_leaf
 from consent.ledger.replay import Fault, Reveal, replay
 
-__all__ = ["Fault", "Reveal", "TrustedKeys", "Verdict", "replay", "verify_receipt"]
+__all__ = ["Fault", "Reveal", "TrustedKeys", "Verdict", "replay", "verify_proof", "verify_receipt"]
 
 KEYS_TYPE: Final = "maillon-keys"
 _KEYS: Final = {"v", "type", "origin", "log", "key_changes", "witnesses", "quorum", "faulty", "collectors"}
@@ -90,7 +90,7 @@ class TrustedKeys:
         changed = type(self)(
             self.history.after(said, proof.index), self.witnesses, self.quorum, self.faulty, self.collectors
         )
-        signed = _verify(proof, leaf_hash(leaf.encode()), changed)
+        signed = verify_proof(proof, leaf_hash(leaf.encode()), changed)
         size = signed.checkpoint.size
         # The overlap: who was trusted introduces, who comes in shows that it holds its key, who stays retires.
         if not signed.signed_by(self.history.at(size) - {said.key}):
@@ -163,7 +163,7 @@ def verify_receipt(receipt: Mapping[str, Any], keys: TrustedKeys) -> Verdict:
         collected = open_record(read.record, keys.collectors)
         _check_record(read, collected)
         proof = LogProof.parse(read.proof)
-        signed = _verify(proof, leaf_hash_of(read), keys)
+        signed = verify_proof(proof, leaf_hash_of(read), keys)
         witnesses = sorted((each.key.name, each.time or 0) for each in signed.signed_by(keys.witnesses))
         for _, time in witnesses:
             instant(time * 1_000_000)  # no calendar has it: refused here, rather than when it is said
@@ -204,8 +204,9 @@ def _said_at(text: object) -> int:
         raise LedgerError("record_time") from None
 
 
-def _verify(proof: LogProof, hashed: bytes, keys: TrustedKeys) -> SignedCheckpoint:
-    """Verify ``proof`` under the keys of the size its checkpoint states, which the signature then has to confirm."""
+def verify_proof(proof: LogProof, hashed: bytes, keys: TrustedKeys) -> SignedCheckpoint:
+    """Verify ``proof`` of the leaf ``hashed`` under the keys of the size its checkpoint states, which the signature
+    then has to confirm. Raises as ``LogProof.verify``."""
     size = Checkpoint.parse(split_note(proof.checkpoint)[0]).size
     return proof.verify(hashed, keys.policy(size))
 

@@ -1,17 +1,19 @@
-"""What runs by itself: forgetting used-once values and old checkpoints, taking a new directory or policy, having the
-log cosigned."""
+"""What runs by itself: forgetting used-once values and old checkpoints, ending what is kept no longer, taking a new
+directory or policy, having the log cosigned."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.kit.runtime.errors import MaillonError
+from hub.jobs import retention
 from hub.jobs.witnesses import Rounds
 from hub.services import log
 from hub.services.runtime import Hub
@@ -26,6 +28,10 @@ def start(hub: Hub) -> BackgroundScheduler:
     every = scheduler.add_job
     every(_quietly("purge", lambda: purge(hub)), "interval", seconds=hub.settings.purge_seconds)
     every(_quietly("checkpoints", lambda: hub.writer.run(log.thin)), "interval", seconds=hub.settings.purge_seconds)
+    every(_quietly("log-seen", lambda: retention.note_size(hub)), "interval", seconds=hub.settings.purge_seconds)
+    # At once too: a hub that was off for months catches up before anybody asks.
+    first = hub.clock.now() + timedelta(seconds=1)
+    every(_quietly("retention", lambda: retention.keep(hub)), "interval", hours=1, next_run_time=first)
     if hub.settings.directory_seconds:
         seconds = hub.settings.directory_seconds
         every(_quietly("directory", hub.directory.refresh), "interval", seconds=seconds)

@@ -49,7 +49,8 @@ def search(
 
     ``usager``: one person's releases and refusals, by service and function, for a partner that stands before the
     person (one that may collect). ``partenaire``: rows naming the caller. ``dpo``: all; naming a person (``ref`` with
-    the ``partner`` whose ref it is) takes a complaint number. Raises ``MaillonError(FORBIDDEN | UNKNOWN_SUBJECT)``.
+    the ``partner`` whose ref it is, or the ``erasure_id`` of one who was erased) takes a complaint number. Raises
+    ``MaillonError(FORBIDDEN | UNKNOWN_SUBJECT | NOT_FOUND | SCHEMA)``.
     """
     view = criteria["view"]
     _check_may_read(reader, view)
@@ -57,7 +58,7 @@ def search(
     limit = criteria.get("limit", DEFAULT_LIMIT)
     naming_person = view == "dpo" and "ref" in criteria
     where = AccessFilter(
-        owner=person,
+        owner=person if "erasure_id" not in criteria else _named_erasure(uow, view, criteria),
         trace_id=criteria.get("trace_id"),
         # A trace id is known to the partner that asked: from anyone else it would only confirm a guess.
         asked_by=reader.name if reader.partner is not None and "trace_id" in criteria else None,
@@ -141,6 +142,13 @@ def log_explanation(uow: UnitOfWork, policy: Policy, reader: Reader, trace_id: s
     _log_reading(uow, policy, reader, None, {"view": "explanation", "trace_id": trace_id}, 1)
 
 
+def log_kept_agreements(
+    uow: UnitOfWork, policy: Policy, reader: Reader, criteria: Mapping[str, Any], found: int
+) -> None:
+    """Append that ``reader`` read the agreements of an erased person that are kept as proof."""
+    _log_reading(uow, policy, reader, None, {"view": "agreements", **criteria}, found)
+
+
 def _check_may_read(reader: Reader, view: str) -> None:
     if (view == "dpo") != (reader.partner is None):
         raise MaillonError(ErrorKind.FORBIDDEN, "this view is another reader's", pointer="/view")
@@ -158,6 +166,17 @@ def _named_person(uow: UnitOfWork, keyring: Keyring, reader: Reader, criteria: M
     if person is None:
         raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref", pointer="/ref")
     return person
+
+
+def _named_erasure(uow: UnitOfWork, view: str, criteria: Mapping[str, Any]) -> str:
+    erasure_id = str(criteria["erasure_id"])
+    if view != "dpo" or "ref" in criteria:
+        raise MaillonError(ErrorKind.SCHEMA, "for the view dpo, and instead of ref", pointer="/erasure_id")
+    if "complaint" not in criteria:
+        raise MaillonError(ErrorKind.SCHEMA, "what gives the right to read them is needed", pointer="/complaint")
+    if uow.erasures.find(erasure_id=erasure_id) is None:
+        raise MaillonError(ErrorKind.NOT_FOUND, "no erasure has this id", pointer="/erasure_id")
+    return erasure_id
 
 
 def _concerns_person(row: AccessRow) -> bool:

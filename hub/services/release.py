@@ -85,6 +85,9 @@ def gate_two(
     uow: UnitOfWork, hub: Hub, plan: Plan, received: Sequence[Received], *, once_more: bool
 ) -> Plan | Delivery:
     """Let pass what is still covered, whole, and log it; or plan the orders to send once more (``once_more``)."""
+    person = plan.trace.person
+    if person is not None and not uow.persons.is_known(person):
+        return _erased(uow, plan)
     standing = plan.standing
     if not standing.still_holds(uow, hub.policy.get(), hub.directory.get()):
         standing = survey(uow, hub.policy.get(), hub.directory.get(), plan.trace.request, standing.person)
@@ -106,6 +109,14 @@ def gate_two(
         return _decided(uow, plan.trace, standing, again, (*passed, *missing))
     _delivered(uow, plan, standing, passed, missing)
     return Delivery(plan.trace, standing, tuple(passed), tuple(missing))
+
+
+def _erased(uow: UnitOfWork, plan: Plan) -> Delivery:
+    """Let nothing pass: the person was erased between the gates. What is logged of it is about no one any more."""
+    standing = replace(plan.standing, person=None, decisions=(), events=(), set_aside=frozenset())
+    unknown = replace(plan, trace=replace(plan.trace, person=None), standing=standing)
+    _delivered(uow, unknown, standing, (), ())
+    return Delivery(unknown.trace, standing, (), ())
 
 
 def _gate_two(hub: Hub, plan: Plan, received: Sequence[Received], once_more: bool) -> Plan | Delivery:

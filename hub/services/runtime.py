@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.trust import OperationalKeys
+from hub.deadlines import Deadlines
 from hub.keyring import Keyring
+from hub.services.erasure import Eraser
 from hub.services.orders import Sources
 from hub.services.partners import CurrentDirectory
 from hub.services.policy import CurrentPolicy
@@ -36,3 +38,5 @@ class Hub:
     operational: Callable[[], OperationalKeys]
     sources: Sources
     pool: ThreadPoolExecutor
+    deadlines: Deadlines
+    eraser: Eraser

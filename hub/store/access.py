@@ -20,8 +20,9 @@ from connectors.kit.runtime.ids import EventId, PersonId
 from consent.ledger.leaf import EventClass, Leaf
 from hub.store.journal import Journal, opening_of
 from hub.store.sealing import canonical
-from hub.store.secrets import SecretStore, Trace
+from hub.store.secrets import SecretStore
 from hub.store.tables import access_agent, access_event, access_field, journal
+from hub.store.trace import Trace
 
 # Written once: building a statement costs more than running it.
 _EVENT, _AGENT, _FIELD = insert(access_event), insert(access_agent), insert(access_field)

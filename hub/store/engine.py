@@ -75,3 +75,16 @@ def open_engine(path: Path, *, read_only: bool = False) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def truncate_wal(engine: Engine) -> bool:
+    """Write the write-ahead log into the file and empty it; False when somebody still reads from it (try again).
+
+    Pages that were overwritten or erased stand in it until then.
+    """
+    raw = engine.raw_connection()
+    try:
+        busy = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        raw.close()
+    return not busy

@@ -55,6 +55,10 @@ class Persons:
         """Return how many consent events the person has had; moves with every one of them."""
         return int(self._connection.execute(_VERSION, {"person_id": person_id}).scalar_one())
 
+    def is_known(self, person_id: PersonId) -> bool:
+        """Say whether there is still such a person: it may have been erased since."""
+        return self._connection.execute(_VERSION, {"person_id": person_id}).scalar() is not None
+
     def record_of(self, partner: str, record_key: bytes) -> tuple[str, PersonId] | None:
         """Return the record a partner already registered under ``record_key`` and the person it belongs to now."""
         row = self._connection.execute(

@@ -14,7 +14,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,10 +24,12 @@ from sqlalchemy.exc import DBAPIError
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
-from hub.store.engine import open_engine
+from hub.store.backup import copy_database
+from hub.store.engine import open_engine, truncate_wal
 from hub.store.key_cache import KeyCache
 from hub.store.migrations import upgrade
 from hub.store.tables import person_secret, trace_key
+from hub.store.trace import Trace, end_of_traces, month_of, trace_use
 from hub.wrapping import WrappingKeys, bucket_of
 
 T = TypeVar("T")
@@ -47,22 +49,6 @@ _OF_MONTH = _TRACES.where(
 )
 _OF_OWNER = _TRACES.where(trace_key.c.owner_id == bindparam("owner")).order_by(trace_key.c.month)
 _OF_TAGS = _TRACES.where(trace_key.c.tag.in_(bindparam("tags", expanding=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """One month of one person: the tag its events are found by, the key that opens them.
-
-    ``owner`` is the person; once erased, the erasure receipt (``restricted``), which alone leads to them until
-    ``expires_at``.
-    """
-
-    owner: str
-    month: str
-    tag: bytes
-    key: bytes = field(repr=False)
-    expires_at: datetime
-    restricted: bool
 
 
 @dataclass
@@ -183,7 +169,7 @@ class SecretStore:
         return Trace(person, month, secrets.token_bytes(_TAG), secrets.token_bytes(_KEY), expires_at, restricted=False)
 
     def _trace(self, row: Row[Any]) -> Trace:
-        key = self._wrapping.unwrap(row.owner_id, _trace_use(row.month), row.wrapped)
+        key = self._wrapping.unwrap(row.owner_id, trace_use(row.month), row.wrapped)
         return Trace(row.owner_id, row.month, row.tag, key, row.expires_at, row.restricted)
 
     # --- making durable ------------------------------------------------------------------------------------------
@@ -225,17 +211,18 @@ class SecretStore:
             "owner_id": trace.owner,
             "month": trace.month,
             "tag": trace.tag,
-            "wrapped": self._wrapping.wrap(trace.owner, _trace_use(trace.month), trace.key),
+            "wrapped": self._wrapping.wrap(trace.owner, trace_use(trace.month), trace.key),
             "expires_at": trace.expires_at,
             "restricted": trace.restricted,
         }
 
     # --- the end of secrets --------------------------------------------------------------------------------------
 
-    def erase(self, person: PersonId, receipt_id: str) -> None:
+    def erase(self, person: PersonId, receipt_id: str, *, proof_until: datetime | None = None) -> None:
         """Destroy a person's secrets, durably, and with them the key that wrapped them; doing it again is harmless.
 
-        The months that still live become the erasure receipt's, ``restricted``. Safe against a crash at any point:
+        The months that still live become the erasure receipt's, ``restricted``; so does ``k_consent`` when the signed
+        agreements are kept as proof, ``proof_until`` then. Safe against a crash at any point:
         before the commit nothing was erased, after it the next start destroys the old key. The writer's thread only.
         Raises ``MaillonError(STORAGE)``.
         """
@@ -246,11 +233,12 @@ class SecretStore:
             slot = self._wrapping.begin_change(bucket)
             try:
                 with self._engine.begin() as connection:
+                    of_receipt = slot if bucket_of(receipt_id) == bucket else None
+                    if proof_until is not None:
+                        self._keep_proof(connection, person, receipt_id, proof_until, of_receipt)
                     connection.execute(delete(person_secret).where(person_secret.c.person_id == person))
                     for trace in [self._trace(row) for row in connection.execute(_OF_OWNER, {"owner": person})]:
-                        self._hand_over(
-                            connection, trace, receipt_id, slot if bucket_of(receipt_id) == bucket else None
-                        )
+                        self._hand_over(connection, trace, receipt_id, of_receipt)
                     self._wrap_again(connection, bucket, slot)
             except DBAPIError as error:
                 raise MaillonError(ErrorKind.STORAGE, "a person's secrets could not be erased") from error
@@ -259,15 +247,70 @@ class SecretStore:
                 self._settle()
         self._forget()
 
-    def expire(self, at: datetime) -> int:
-        """Destroy the keys of the months whose time is over at ``at``, durably; return how many there were."""
+    def expire(self, at: datetime, *, months_before: str = "") -> int:
+        """Destroy the keys of the months whose time is over at ``at``, durably; return how many there were.
+
+        ``months_before`` (``YYYY-MM``) ends earlier months too, whatever was planned when their keys were made.
+        """
+        is_over = (trace_key.c.expires_at <= at) | (trace_key.c.month < months_before)
         with self._lock, self._engine.begin() as connection:
-            gone = connection.execute(delete(trace_key).where(trace_key.c.expires_at <= at)).rowcount
+            gone = connection.execute(delete(trace_key).where(is_over)).rowcount
         self._forget()
         return gone
 
+    def end_proofs(self, at: datetime) -> int:
+        """Destroy the keys of agreements kept as proof until ``at`` or before, durably; return how many there were."""
+        with self._lock, self._engine.begin() as connection:
+            gone = connection.execute(delete(person_secret).where(person_secret.c.expires_at <= at)).rowcount
+        self._forget()
+        return gone
+
+    def unreadable(self) -> set[str]:
+        """Return whose secrets today's keys do not open.
+
+        In a restored backup from before an erasure, whoever shared the erased person's bucket stands under the key
+        that was destroyed.
+        """
+        with self._reads.connect() as connection:
+            owners = {row.person_id for row in connection.execute(select(person_secret)) if not self._opens(row)}
+            return owners | {row.owner_id for row in connection.execute(_TRACES) if not self._opens(row)}
+
+    def drop(self, owners: Iterable[str]) -> None:
+        """Delete every secret of these owners, durably."""
+        with self._lock, self._engine.begin() as connection:
+            for owner in owners:
+                connection.execute(delete(person_secret).where(person_secret.c.person_id == owner))
+                connection.execute(delete(trace_key).where(trace_key.c.owner_id == owner))
+        self._forget()
+
+    def _opens(self, row: Row[Any]) -> bool:
+        try:
+            self._secret(row) if "use" in row._mapping else self._trace(row)
+        except MaillonError:
+            return False
+        return True
+
+    def truncate_wal(self) -> bool:
+        """Empty the write-ahead log, which still holds what was there before an erasure; False while others read."""
+        return truncate_wal(self._engine)
+
+    def backup(self, target: Path) -> None:
+        """Copy the file as it is now to ``target``; raises as :func:`hub.store.backup.copy_database`."""
+        copy_database(self._engine, target)
+
+    def _keep_proof(
+        self, connection: Connection, person: PersonId, receipt_id: str, until: datetime, slot: int | None
+    ) -> None:
+        mine = (person_secret.c.person_id == person) & (person_secret.c.use == K_CONSENT)
+        row = connection.execute(select(person_secret).where(mine)).one_or_none()
+        if row is None:  # done before
+            return
+        wrapped = self._wrapping.wrap(receipt_id, K_CONSENT, self._secret(row)[1], slot=slot)
+        changed = {"person_id": receipt_id, "wrapped": wrapped, "expires_at": until}
+        connection.execute(update(person_secret).where(mine).values(changed))
+
     def _hand_over(self, connection: Connection, trace: Trace, receipt_id: str, slot: int | None) -> None:
-        wrapped = self._wrapping.wrap(receipt_id, _trace_use(trace.month), trace.key, slot=slot)
+        wrapped = self._wrapping.wrap(receipt_id, trace_use(trace.month), trace.key, slot=slot)
         changed = {"owner_id": receipt_id, "wrapped": wrapped, "restricted": True}
         connection.execute(update(trace_key).where(trace_key.c.tag == trace.tag).values(changed))
 
@@ -282,7 +325,7 @@ class SecretStore:
         for trace in [
             self._trace(r) for r in connection.execute(_TRACES.where(trace_key.c.owner_id.between(low, high)))
         ]:
-            wrapped = wrapping.wrap(trace.owner, _trace_use(trace.month), trace.key, slot=slot)
+            wrapped = wrapping.wrap(trace.owner, trace_use(trace.month), trace.key, slot=slot)
             connection.execute(update(trace_key).where(trace_key.c.tag == trace.tag).values(wrapped=wrapped))
 
     def _settle(self) -> None:
@@ -326,22 +369,6 @@ class SecretStore:
         self._engine.dispose()
 
 
-def month_of(at: datetime) -> str:
-    """Return the month of an instant, ``YYYY-MM``, UTC."""
-    return f"{at.astimezone(UTC):%Y-%m}"
-
-
-def end_of_traces(month: str, months: int) -> datetime:
-    """Return when the traces of ``month`` end: ``months`` whole months after its own end."""
-    year, number = (int(part) for part in month.split("-"))
-    later = year * 12 + number + months
-    return datetime(later // 12, later % 12 + 1, 1, tzinfo=UTC)
-
-
 def _range(bucket: int) -> tuple[str, str]:
     """Return the bounds between which the ids of a bucket sort; "g" comes after every hex digit."""
     return f"{bucket:03x}", f"{bucket:03x}g"
-
-
-def _trace_use(month: str) -> str:
-    return f"k_trace/{month}"

@@ -28,6 +28,8 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.store.access import AccessLog
 from hub.store.bookkeeping import Bookkeeping
 from hub.store.consents import ConsentRegister
+from hub.store.engine import truncate_wal
+from hub.store.erasures import Erasures
 from hub.store.in_force import InForce
 from hub.store.index import Index
 from hub.store.journal import Journal
@@ -104,6 +106,11 @@ class UnitOfWork:
         return InForce(self.connection, self.journal, self.at)
 
     @cached_property
+    def erasures(self) -> Erasures:
+        """Erasures, and the end of what is kept no longer."""
+        return Erasures(self.connection, self.journal, self.at)
+
+    @cached_property
     def bookkeeping(self) -> Bookkeeping:
         """Values that may be used once."""
         return Bookkeeping(self.connection, self.at)
@@ -168,6 +175,10 @@ class Writer:
             self._queue.put(item)
         result: T = item.answer.result()
         return result
+
+    def truncate_wal(self) -> bool:
+        """Empty the write-ahead log; False when somebody still reads from it. From any thread but a unit of work's."""
+        return truncate_wal(self._engine)
 
     def close(self) -> None:
         """Finish what was queued, stop the thread and close the file. Later ``run`` calls are refused."""

@@ -8,9 +8,6 @@ of the same transaction (``erasing``).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -26,8 +23,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    types,
 )
+
+from hub.store.instant import Instant as Instant
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -35,30 +33,6 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Instant(types.TypeDecorator[datetime]):
-    """An aware UTC datetime, stored as whole microseconds since 1970: exact, sortable, the same on every engine."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    @staticmethod
-    def to_microseconds(at: datetime) -> int:
-        """Return whole microseconds since 1970; ``ValueError`` for a naive datetime."""
-        if at.tzinfo is None:
-            raise ValueError("a naive datetime has no place in the store")
-        return (at - _EPOCH) // timedelta(microseconds=1)
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:  # noqa: ARG002 (SQLAlchemy's)
-        """Refuse naive datetimes: they have no place in the store."""
-        return None if value is None else self.to_microseconds(value)
-
-    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:  # noqa: ARG002 (SQLAlchemy's)
-        """Return the aware datetime."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
-
 
 hub = MetaData(naming_convention=_NAMES)
 secrets = MetaData(naming_convention=_NAMES)
@@ -183,12 +157,13 @@ link = Table(
 )
 
 # "partner says it holds section of person". An empty section: it holds something it does not name (DOMAIN §3).
+# Here, in ``token`` and ``review`` record_id is no foreign key: to delete one record, SQLite would read all.
 holding = Table(
     "holding",
     hub,
     Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
     Column("partner", String(32), nullable=False),
-    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("record_id", String(36), nullable=False),
     Column("section", String(64), nullable=False),
     Column("since", Instant, nullable=False),
     PrimaryKeyConstraint("person_id", "partner", "record_id", "section"),
@@ -212,7 +187,7 @@ token = Table(
     Column("kind", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("value", LargeBinary(16), nullable=False),
-    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("record_id", String(36), nullable=False),
     Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
     PrimaryKeyConstraint("lookup", "kind", "epoch", "value", "record_id"),
     Index("ix_token_person_id", "person_id"),
@@ -225,7 +200,7 @@ review = Table(
     hub,
     Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
     Column("candidate_id", String(36), ForeignKey("person.person_id"), nullable=False),
-    Column("record_id", String(36), ForeignKey("record.record_id"), nullable=False),
+    Column("record_id", String(36), nullable=False),
     Column("pattern", Text, nullable=False),
     Column("opened_at", Instant, nullable=False),
     PrimaryKeyConstraint("person_id", "candidate_id"),
@@ -339,6 +314,27 @@ directory_version = Table(
     Column("at", Instant, nullable=False),
 )
 
+# ``pending`` is the person until its secrets are gone too; ``kept_until`` the end of agreements kept as proof.
+erasure = Table(
+    "erasure",
+    hub,
+    Column("erasure_id", String(36), primary_key=True),
+    Column("seq", Integer, ForeignKey("journal.seq"), nullable=False, unique=True),
+    Column("decision", String(43), nullable=False, unique=True),
+    Column("at", Instant, nullable=False),
+    Column("pending", String(36)),
+    Column("kept_until", Instant),
+)
+
+# Consent events of an erased person whose content is kept as proof, until the end of that.
+kept_consent = Table(
+    "kept_consent",
+    hub,
+    Column("erasure_id", String(36), ForeignKey("erasure.erasure_id"), nullable=False),
+    Column("seq", Integer, ForeignKey("journal.seq"), nullable=False),
+    PrimaryKeyConstraint("erasure_id", "seq"),
+)
+
 # Values that may be used once: token assertions and request nonces. Purged after ``expires_at``.
 used_once = Table(
     "used_once",
@@ -350,6 +346,7 @@ used_once = Table(
     Index("ix_used_once_expires_at", "expires_at"),
 )
 
+# ``person_id`` is the person; of a ``k_consent`` kept as proof the erasure, until ``expires_at``.
 person_secret = Table(
     "person_secret",
     secrets,
@@ -357,10 +354,12 @@ person_secret = Table(
     Column("use", String(24), nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
     PrimaryKeyConstraint("person_id", "use"),
+    Index("ix_person_secret_expires_at", "expires_at"),
 )
 
-# One month of one person. ``owner_id`` is the person; once erased, the erasure receipt.
+# One month of one person; ``owner_id`` is the person, once erased the erasure.
 trace_key = Table(
     "trace_key",
     secrets,

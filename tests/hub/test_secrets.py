@@ -14,7 +14,8 @@ from sqlalchemy import event
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId, new_uuid
-from hub.store.secrets import SecretStore, Trace, end_of_traces
+from hub.store.secrets import SecretStore
+from hub.store.trace import Trace, end_of_traces
 from hub.wrapping import BUCKETS, WrappingKeys, bucket_of
 from tests.hub.stores import SYSTEM_KEY, open_secrets
 

@@ -20,6 +20,7 @@ from hub.services.signin import Principal, Scope
 from hub.services.witnesses import Health
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
+from hub.web.partner_api import erasures
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ def create(hub: Hub) -> Flask:
     app.register_blueprint(_public(hub))
     app.register_blueprint(_partner(hub))
     app.register_blueprint(_oversight(hub))
+    app.register_blueprint(erasures.routes(hub, lambda: _principal(hub, Scope.DPO)))
     return app
 
 

@@ -130,7 +130,6 @@ def upgrade() -> None:
         sa.Column("section", sa.String(length=64), nullable=False),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_holding_person_id")),
-        sa.ForeignKeyConstraint(["record_id"], ["record.record_id"], name=op.f("fk_holding_record_id")),
         sa.PrimaryKeyConstraint("person_id", "partner", "record_id", "section", name=op.f("pk_holding")),
     )
     op.create_table(
@@ -176,7 +175,6 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["candidate_id"], ["person.person_id"], name=op.f("fk_review_candidate_id")),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_review_person_id")),
-        sa.ForeignKeyConstraint(["record_id"], ["record.record_id"], name=op.f("fk_review_record_id")),
         sa.PrimaryKeyConstraint("person_id", "candidate_id", name=op.f("pk_review")),
     )
     op.create_index("ix_review_candidate_id", "review", ["candidate_id"], unique=False)
@@ -189,7 +187,6 @@ def upgrade() -> None:
         sa.Column("record_id", sa.String(length=36), nullable=False),
         sa.Column("person_id", sa.String(length=36), nullable=False),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_token_person_id")),
-        sa.ForeignKeyConstraint(["record_id"], ["record.record_id"], name=op.f("fk_token_record_id")),
         sa.PrimaryKeyConstraint("lookup", "kind", "epoch", "value", "record_id", name=op.f("pk_token")),
         sqlite_with_rowid=False,
     )
@@ -272,6 +269,27 @@ def _create_log() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_erasing")),
     )
     op.create_table(
+        "erasure",
+        sa.Column("erasure_id", sa.String(length=36), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("decision", sa.String(length=43), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("pending", sa.String(length=36), nullable=True),
+        sa.Column("kept_until", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_erasure_seq")),
+        sa.PrimaryKeyConstraint("erasure_id", name=op.f("pk_erasure")),
+        sa.UniqueConstraint("seq", name=op.f("uq_erasure_seq")),
+        sa.UniqueConstraint("decision", name=op.f("uq_erasure_decision")),
+    )
+    op.create_table(
+        "kept_consent",
+        sa.Column("erasure_id", sa.String(length=36), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["erasure_id"], ["erasure.erasure_id"], name=op.f("fk_kept_consent_erasure_id")),
+        sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_kept_consent_seq")),
+        sa.PrimaryKeyConstraint("erasure_id", "seq", name=op.f("pk_kept_consent")),
+    )
+    op.create_table(
         "match_event",
         sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("subject_tag", sa.LargeBinary(length=16), nullable=False),
@@ -312,6 +330,16 @@ def _guard() -> None:
         "CREATE TRIGGER erasing_by_event BEFORE INSERT ON erasing WHEN NOT EXISTS (SELECT 1 FROM journal "
         "WHERE seq = NEW.seq AND class IN ('erasure', 'retention') AND seq IN (SELECT seq FROM inbox)) "
         "BEGIN SELECT RAISE(ABORT, 'erasing: not beside an erasure or retention event of this transaction'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER erasure_no_delete BEFORE DELETE ON erasure "
+        "BEGIN SELECT RAISE(ABORT, 'erasure: events are never changed'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER erasure_only_ends BEFORE UPDATE ON erasure WHEN NOT (NEW.erasure_id IS OLD.erasure_id "
+        'AND NEW.seq IS OLD.seq AND NEW.decision IS OLD.decision AND NEW."at" IS OLD."at" '
+        "AND NEW.kept_until IS OLD.kept_until AND NEW.pending IS NULL) "
+        "BEGIN SELECT RAISE(ABORT, 'erasure: events are never changed'); END"
     )
     op.execute(
         "CREATE TRIGGER journal_to_inbox AFTER INSERT ON journal BEGIN INSERT INTO inbox (seq) VALUES (NEW.seq); END"

@@ -19,8 +19,10 @@ def upgrade() -> None:
         sa.Column("use", sa.String(length=24), nullable=False),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("person_id", "use", name=op.f("pk_person_secret")),
     )
+    op.create_index("ix_person_secret_expires_at", "person_secret", ["expires_at"], unique=False)
     op.create_table(
         "trace_key",
         sa.Column("owner_id", sa.String(length=36), nullable=False),

@@ -1,0 +1,25 @@
+"""Every hour: what is over ends, erasures that were begun end, and the size of the log is remembered."""
+
+from __future__ import annotations
+
+from hub.home import HubHome
+from hub.services import erasure, restoring, retention
+from hub.services.restoring import SeenSize
+from hub.services.retention import Keeper
+from hub.services.runtime import Hub
+
+
+def keeper_of(hub: Hub) -> Keeper:
+    """Return what retention needs of a hub."""
+    return Keeper(hub.writer, hub.secrets, hub.keyring, hub.deadlines)
+
+
+def keep(hub: Hub) -> int:
+    """End what is over by the hub's clock, and erasures cut short; return how much there was."""
+    finished = erasure.finish(hub.eraser)
+    return finished + retention.end_what_is_over(keeper_of(hub), hub.clock.now()).total
+
+
+def note_size(hub: Hub) -> None:
+    """Remember how large the log is: an older database would be noticed at the next start."""
+    restoring.note_size(hub.reads, SeenSize(HubHome(hub.settings.home).log_seen))

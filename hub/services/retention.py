@@ -1,0 +1,104 @@
+"""What is kept no longer: traces of ended months, agreements kept as proof, references of old epochs.
+
+The periods are those of ``config/retention.toml``. Keys die first: from then on nothing opens, whatever copies of
+``hub.db`` exist. The rows follow in batches, each beside one retention event in the log, so that other writes go in
+between. All of it goes by the clock alone: a hub that was off for months catches up, and running twice does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from hub.deadlines import Deadlines
+from hub.keyring import Keyring
+from hub.store.secrets import SecretStore
+from hub.store.session import UnitOfWork, Writer
+from hub.wire import instant
+
+BATCH: Final = 500
+TRACES: Final = "retention:traces:ended"
+PROOFS: Final = "retention:proofs:ended"
+REFS: Final = "retention:refs:ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What one run ended: keys destroyed, events and references that went."""
+
+    month_keys: int = 0
+    proof_keys: int = 0
+    traces: int = 0
+    proofs: int = 0
+    refs: int = 0
+
+    @property
+    def total(self) -> int:
+        """Everything together; 0 when there was nothing to do."""
+        return self.month_keys + self.proof_keys + self.traces + self.proofs + self.refs
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """What retention needs."""
+
+    writer: Writer
+    secrets: SecretStore
+    keyring: Keyring
+    deadlines: Deadlines
+
+
+def first_month_kept(at: datetime, months: int) -> datetime:
+    """Return the first instant of the oldest month whose traces still live at ``at``."""
+    month = at.year * 12 + at.month - 1 - months
+    return datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
+
+
+def end_what_is_over(keeper: Keeper, at: datetime) -> Ended:
+    """Destroy and delete everything whose time is over at ``at``; return how much.
+
+    Raises ``MaillonError(STORAGE)`` when the disk refuses: what was done stays done, the next run goes on.
+    """
+    before = first_month_kept(at, keeper.deadlines.trace_months)
+    ended = Ended(
+        month_keys=keeper.secrets.expire(at, months_before=f"{before:%Y-%m}"),
+        proof_keys=keeper.secrets.end_proofs(at),
+        traces=_in_batches(keeper.writer, lambda uow: _end_traces(uow, before)),
+        proofs=_in_batches(keeper.writer, _end_proofs),
+        refs=keeper.writer.run(lambda uow: _end_refs(uow, keeper)),
+    )
+    if ended.total:
+        keeper.secrets.truncate_wal()
+        keeper.writer.truncate_wal()
+    return ended
+
+
+def _in_batches(writer: Writer, step: Callable[[UnitOfWork], int]) -> int:
+    done = 0
+    while part := writer.run(step):
+        done += part
+    return done
+
+
+def _end_traces(uow: UnitOfWork, before: datetime) -> int:
+    seqs = uow.erasures.overdue_traces(before, BATCH)
+    if seqs:
+        uow.erasures.end_traces(seqs, {"event": TRACES, "before": instant(before)})
+    return len(seqs)
+
+
+def _end_proofs(uow: UnitOfWork) -> int:
+    overdue = uow.erasures.overdue_proofs(BATCH)
+    if overdue:
+        uow.erasures.end_proofs(overdue, {"event": PROOFS, "until": instant(uow.at)})
+    return len(overdue)
+
+
+def _end_refs(uow: UnitOfWork, keeper: Keeper) -> int:
+    oldest = keeper.keyring.ref_epoch - keeper.deadlines.old_epochs
+    found = uow.erasures.overdue_refs(oldest)
+    if found:
+        uow.erasures.end_refs(oldest, {"event": REFS, "before_epoch": oldest, "count": found})
+    return found
