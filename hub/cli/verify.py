@@ -59,7 +59,7 @@ def verify(
 
     \b
     Exit codes: 0 it holds, 1 it does not, 2 a file is unusable, 4 it holds but too few witnesses have seen it
-    Example:    maillon verify recu.json --keys cles.json
+    Example:  maillon verify recu.json --keys cles.json
     """
     try:
         keys = KeysFile.read(keys_file)

@@ -89,6 +89,8 @@ def test_a_client_edge_from_end_to_end(tmp_path: Path) -> None:
                 "co_hosted": True,
                 "mode": "client",
                 "api": "closed",
+                "alarms": {},
+                "witness": True,
             }
 
             def calls() -> int:
