@@ -43,6 +43,7 @@ PROBLEMS: Final[Mapping[ErrorKind, Problem]] = MappingProxyType(
         _K.UNKNOWN_RECORD: Problem(404, "Accord inconnu", "Unknown consent record"),
         _K.NOT_FOUND: Problem(404, "Introuvable", "Not found"),
         _K.TOO_LARGE: Problem(413, "Message trop volumineux", "Message too large"),
+        _K.TOO_MANY: Problem(429, "Trop de demandes", "Too many requests"),
         _K.AUTHENTICATION: Problem(401, "Authentification refusée", "Authentication refused"),
         _K.FORBIDDEN: Problem(403, "Opération non permise", "Operation not allowed"),
         _K.SUSPENDED: Problem(403, "Partenaire suspendu", "Partner suspended"),

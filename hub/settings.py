@@ -48,6 +48,7 @@ class Settings:
     max_body_bytes: int = 4 * 1024 * 1024
     purge_seconds: int = 60
     directory_seconds: int = 2
+    log_requests_per_second: int = 500
     log_origin: str | None = None
     witnesses: tuple[str, ...] = ()
     witness_quorum: int = 0
@@ -72,6 +73,8 @@ class Settings:
         # An order lives 10 s and no longer (DESIGN §7).
         if self.connect_seconds + self.answer_seconds > 10:
             raise MaillonError(ErrorKind.CONFIGURATION, "connect_seconds + answer_seconds: 10 at most")
+        if self.log_requests_per_second < 0:
+            raise MaillonError(ErrorKind.CONFIGURATION, "log_requests_per_second: zero (no bound) or more")
         if self.tick_ms < 0:
             raise MaillonError(ErrorKind.CONFIGURATION, "tick_ms: zero (off) or more")
         if len(set(self.witnesses)) != len(self.witnesses):

@@ -65,8 +65,12 @@ class HubClient:
         return registrations
 
     def send_event(self, event: str, ref: str, salt: str) -> dict[str, Any]:
-        """Hand over a signed consent event; returns ``{record_id, seq, state, receipt_id}``."""
+        """Hand over a signed consent event; returns ``{record_id, seq, state, receipt_id, receipt or recu}``."""
         return self._post("/v1/consents", {"event": event, "ref": ref, "salt": salt}, _object)
+
+    def receipt(self, receipt_id: str) -> dict[str, Any]:
+        """Return the receipt of an event this partner took down, or ``{recu: "en_attente"}``."""
+        return self._get(f"/log/receipts/{receipt_id}", _object)
 
     def search_consents(self, ref: str) -> dict[str, Any]:
         """Return the folded consent records about ``ref`` that this partner collected or is a recipient of."""
@@ -120,14 +124,20 @@ class HubClient:
         return _object(self._transport.call_json("GET", f"{self._url}/health"))
 
     def _post(self, path: str, document: object, shape: Callable[[Any], T]) -> T:
+        return self._call("POST", path, document, shape)
+
+    def _get(self, path: str, shape: Callable[[Any], T]) -> T:
+        return self._call("GET", path, None, shape)
+
+    def _call(self, method: str, path: str, document: object, shape: Callable[[Any], T]) -> T:
         token = self._bearer()
         try:
-            return shape(self._transport.call_json("POST", self._url + path, document, bearer=token))
+            return shape(self._transport.call_json(method, self._url + path, document, bearer=token))
         except ProblemError as error:
             # The hub forgets nothing, but it may have new keys since it gave this token: ask once for another.
             if error.status != 401:
                 raise
-        return shape(self._transport.call_json("POST", self._url + path, document, bearer=self._bearer(stale=token)))
+        return shape(self._transport.call_json(method, self._url + path, document, bearer=self._bearer(stale=token)))
 
     def _bearer(self, stale: str | None = None) -> str:
         with self._lock:

@@ -19,6 +19,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
 from consent.model import EventKind, Regime, UnknownField
 from consent.policy import Notice
+from hub.cli.consent_receipt import keep, receipt, receipt_options
 from hub.cli.output import home_option, json_option, print_answer, table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -128,7 +129,8 @@ def scope_options(command: F) -> F:
 
 
 def evidence_options(command: F) -> F:
-    """Add how it was taken down and proven (DOMAIN §6)."""
+    """Add how it was taken down and proven (DOMAIN §6), and where the receipt goes."""
+    command = receipt_options(command)
     for option in (
         click.option("--channel", default="guichet", show_default=True, type=click.Choice(["guichet", "papier"])),
         click.option("--evidence", default="E1", show_default=True, type=click.Choice(["E0", "E1", "E2", "E3"])),
@@ -200,13 +202,15 @@ def _say(kind: EventKind, regime: Regime) -> Callable[..., None]:
                 actor="institution" if kind is EventKind.INFORMED else "personne",
             )
         )
-        _print(answer, as_json)
+        _print(desk, home, answer, as_json)
 
     return command
 
 
-def _print(answer: dict[str, Any], as_json: bool) -> None:
-    print_answer(answer, as_json, f"Record {answer['record_id']}: {answer['state']} (event {answer['seq']}).")
+def _print(desk: Desk, home: Path, answer: dict[str, Any], as_json: bool) -> None:
+    lines = keep(desk.edge, home, answer)
+    said = f"Record {answer['record_id']}: {answer['state']} (event {answer['seq']}). Receipt {answer['receipt_id']}."
+    print_answer(answer, as_json, said, *lines)
 
 
 _until = click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="End, not included (default: one year).")
@@ -301,7 +305,7 @@ def narrow(
             follows=follows(record),
             **scope_of(record) | {"fields": index.paths(index.mask(record["fields"]) & ~gone)},
         )
-    _print(desk.send(template), as_json)
+    _print(desk, home, desk.send(template), as_json)
 
 
 def _answer_to(kind: EventKind) -> Callable[..., None]:
@@ -327,7 +331,7 @@ def _answer_to(kind: EventKind) -> Callable[..., None]:
             follows=follows(record),
             **against,
         )
-        _print(desk.send(template), as_json)
+        _print(desk, home, desk.send(template), as_json)
 
     return command
 
@@ -355,6 +359,9 @@ _answering(
     Example:  maillon consent object --home departement --person D-1 --record ID --evidence E0 --agent a.martin
     """,
 )
+
+
+consent.add_command(receipt)
 
 
 @consent.command("show")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select
 from connectors.kit.runtime.ids import PersonId
 from consent.ledger.leaf import EventClass
 from hub.store.journal import Journal, opening_of
-from hub.store.sealing import receipt_id_of
+from hub.store.sealing import Opening, receipt_id_of
 from hub.store.secrets import SecretStore
 from hub.store.tables import consent_event, journal
 
@@ -37,6 +37,7 @@ class Accepted:
     person_id: PersonId
     seq: int
     receipt_id: str
+    collector: str
 
 
 # Written once: building a statement costs more than running it.
@@ -47,11 +48,12 @@ _OF = (
     .where(consent_event.c.person_id == bindparam("person_id"))
     .order_by(consent_event.c.seq)
 )
-_PLACE = select(consent_event.c.person_id, consent_event.c.seq, consent_event.c.receipt_id)
+_PLACE = select(*(consent_event.c[name] for name in ("person_id", "seq", "receipt_id", "collector")))
 _BY_DIGEST = _PLACE.where(consent_event.c.jws_digest == bindparam("digest"))
 _BY_RECEIPT = _PLACE.where(consent_event.c.receipt_id == bindparam("receipt"))
 _OWNER = select(consent_event.c.person_id).where(consent_event.c.record_id == bindparam("record")).limit(1)
 _INSERT = insert(consent_event)
+_ROW = select(journal).where(journal.c.seq == bindparam("of"))
 
 
 class ConsentRegister:
@@ -84,7 +86,7 @@ class ConsentRegister:
                 "at": self._at,
             },
         )
-        return Accepted(person_id, appended.seq, receipt_id)
+        return Accepted(person_id, appended.seq, receipt_id, collector)
 
     def of(self, person_id: PersonId) -> list[StoredEvent]:
         """Return a person's events in the order of their acceptance.
@@ -105,6 +107,11 @@ class ConsentRegister:
         """Return the event whose receipt this is."""
         return self._place(_BY_RECEIPT, receipt=receipt_id)
 
+    def opening(self, place: Accepted) -> Opening | None:
+        """Return what opens an event; None when its content was erased. Raises ``MaillonError(STORAGE)``."""
+        row = self._connection.execute(_ROW, {"of": place.seq}).one()
+        return None if row.sealed is None else opening_of(row, self._secrets.consent_key(place.person_id))
+
     def owner_of(self, record_id: str) -> PersonId | None:
         """Return whose consent record this is, None when the id was never used."""
         found = self._connection.execute(_OWNER, {"record": record_id}).scalar()
@@ -112,7 +119,7 @@ class ConsentRegister:
 
     def _place(self, query: Any, **values: str) -> Accepted | None:
         row = self._connection.execute(query, values).one_or_none()
-        return None if row is None else Accepted(PersonId(row.person_id), row.seq, row.receipt_id)
+        return None if row is None else Accepted(PersonId(row.person_id), row.seq, row.receipt_id, row.collector)
 
 
 def _stored(row: Row[Any], key: bytes) -> StoredEvent:

@@ -18,6 +18,7 @@ _HOUR = 3600 * 1_000_000  # as instants are stored
 _SIZE = select(tree_head.c.size)
 _NEWEST = select(checkpoint).order_by(checkpoint.c.size.desc()).limit(1)
 _AT = select(checkpoint).where(checkpoint.c.size == bindparam("of"))
+_COSIGNED = select(checkpoint).where(checkpoint.c.size == select(func.max(cosignature.c.size)).scalar_subquery())
 _HASHES = select(func.substr(tile.c.hashes, 1, bindparam("length"))).where(
     tile.c.level == bindparam("of_level"), tile.c.idx == bindparam("of_index")
 )
@@ -70,6 +71,10 @@ class Log:
     def checkpoint(self, size: int) -> StoredCheckpoint | None:
         """Return the checkpoint of the tree of ``size`` leaves, unless there never was one or it was thinned."""
         return _checkpoint(self._connection.execute(_AT, {"of": size}).one_or_none())
+
+    def newest_cosigned(self) -> StoredCheckpoint | None:
+        """Return the newest checkpoint a witness has put its signature under."""
+        return _checkpoint(self._connection.execute(_COSIGNED).one_or_none())
 
     def tile(self, wanted: TileId) -> bytes:
         """Return the hashes of a tile of hashes, as wide as asked; fewer bytes when the tree does not reach there."""

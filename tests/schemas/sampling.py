@@ -78,6 +78,7 @@ def examples() -> dict[str, Any]:
     valid["consent_event"] |= {"seq": 0, "prev": None, "kind": "granted", "actor": "representant"}
     valid["consent_event"]["collection"]["evidence"] = "E2"
     valid["receipt"]["record"]["payload"] = valid["consent_event"]
+    valid["consent_answer"]["receipt"] = valid["receipt"]
     return valid
 
 

@@ -26,6 +26,8 @@ class ErrorKind(StrEnum):
     UNKNOWN_RECORD = "unknown-record"
     NOT_FOUND = "not-found"
     TOO_LARGE = "too-large"
+    TOO_MANY = "too-many"
+    """More requests without a token than the hub answers in a second."""
     # Who is asking
     AUTHENTICATION = "authentication"
     """The detail names the failing claim: signature, alg, aud, exp, iat, jti, iss, sub, typ."""

@@ -40,7 +40,7 @@ def install(app: Flask, *, max_body_bytes: int) -> None:
         rule = request.url_rule.rule if request.url_rule is not None else "-"
         milliseconds = round((time.monotonic() - g.get("began", time.monotonic())) * 1000, 1)
         _log.info("http", method=request.method, route=rule, status=response.status_code, duration_ms=milliseconds)
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.setdefault("Cache-Control", "no-store")
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

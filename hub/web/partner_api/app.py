@@ -14,13 +14,13 @@ from connectors.kit.runtime.serving import is_loopback
 from connectors.kit.transport import JOSE
 from connectors.kit.trust import DirectoryPartner
 from hub.home import HUB
-from hub.services import audit, consents, partners, register, release, requests, signin
+from hub.services import audit, consents, partners, receipts, register, release, requests, signin
 from hub.services.runtime import Hub
 from hub.services.signin import Principal, Scope
 from hub.services.witnesses import Health
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
-from hub.web.partner_api import erasures
+from hub.web.partner_api import erasures, log
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ def create(hub: Hub) -> Flask:
     app.register_blueprint(_partner(hub))
     app.register_blueprint(_oversight(hub))
     app.register_blueprint(erasures.routes(hub, lambda: _principal(hub, Scope.DPO)))
+    app.register_blueprint(log.create(hub, lambda: _caller(hub)))
     return app
 
 
@@ -122,7 +123,9 @@ def _partner(hub: Hub) -> Blueprint:
         caller, policy = _caller(hub), hub.policy.get()
         submission = consents.examine(body("consent_submission"), caller, hub.directory.get(), policy, hub.clock.now())
         made = _write(hub, caller, lambda uow: consents.accept(uow, hub.keyring, policy, caller.slug, submission))
-        return answer(made, 201)
+        # After the commit that acknowledged it: the receipt stands under the checkpoint signed with it.
+        found = hub.reads.run(lambda uow: receipts.receipt(uow, caller.slug, made["receipt_id"]))
+        return answer(made | receipts.WAITING, 202) if found is None else answer(made | {"receipt": found}, 201)
 
     @routes.post("/v1/consents/search")
     def search_consents() -> Response:

@@ -1,0 +1,101 @@
+"""A hub with a history of every kind, its files closed: what the owner of the database then does to copies of them."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.kit.runtime.ids import new_uuid
+from connectors.kit.trust import Directory
+from consent.model import EventKind
+from hub.app import close_hub
+from hub.log_check.finding import Finding, Wrong
+from hub.log_check.fsck import fsck
+from hub.log_check.trust import trust_of_home
+from hub.services import log
+from hub.store.matches import Match, MatchKind
+from hub.store.session import UnitOfWork
+from tests.hub.conftest import World
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The files of a hub that has stopped, and a checkpoint somebody else keeps."""
+
+    home: Path
+    directory: Directory
+    outside: bytes
+
+    def copy(self, folder: Path) -> Path:
+        """Return a copy of the home in ``folder``."""
+        return Path(shutil.copytree(self.home, folder / "home"))
+
+    def audit(self, home: Path, *, against: bool = True) -> Finding | None:
+        """Return the first thing wrong with the hub of ``home``."""
+        notes = [self.outside] if against else []
+        try:
+            trust = trust_of_home(home / "hub.db", self.directory, notes)
+        except Wrong as found:
+            return found.finding
+        return fsck(home / "hub.db", trust, home=home).finding
+
+
+@contextmanager
+def owner(home: Path, *, keep_triggers: bool = True) -> Iterator[sqlite3.Connection]:
+    """The database as its owner opens it: no trigger stands in the way, and all are back in place afterwards."""
+    connection = sqlite3.connect(home / "hub.db", isolation_level=None)
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for pragma in ("foreign_keys=OFF", "synchronous=OFF", "journal_mode=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    yield connection
+    if keep_triggers:
+        for _, sql in triggers:
+            connection.execute(sql)
+    connection.close()
+
+
+def live_through(world: World) -> None:
+    """Persons, agreements, refusals, a withdrawal, pulls, readings, a suspension: a row in every event table."""
+    for person in (1, 2, 3):
+        refs = {slug: world.register(slug, person, sections=["droits"]) for slug in ("departement", "caf", "cpam")}
+        if person == 2:
+            continue
+        desk = refs["departement"]
+        granted = world.consent(desk, EventKind.GRANTED)
+        world.consent(desk, EventKind.DENIED, fields=("contact.telephone",), notice=None)
+        world.pull(desk)
+        world.log("usager", "departement", ref=desk)
+        follows = world.follows(desk, granted["record_id"])
+        world.consent(desk, EventKind.REVOKED, follows=follows)
+        world.pull(desk)
+    for suspended in (True, False):
+        world.ok("operator", "/v1/partners/suspend", {"slug": "ccas", "suspended": suspended, "reason": "essai"})
+    world.hub.writer.run(_what_no_request_causes)
+    world.log()
+
+
+def _what_no_request_causes(uow: UnitOfWork) -> None:
+    """A policy taken, a decision about whose a record is."""
+    uow.in_force.take_policy("f" * 64)
+    person = uow.connection.exec_driver_sql("SELECT min(person_id) FROM person").scalar_one()
+    uow.matches.append_all([Match(kind, person, new_uuid(), "caf", {"rule": "nir"}) for kind in MatchKind])
+
+
+def build(folder: Path) -> Kept:
+    """Live through it, stop, and keep the newest checkpoint outside."""
+    world = World(folder)
+    live_through(world)
+    kept = Kept(world.home.path, world.directory, world.hub.reads.run(log.checkpoint))
+    close_hub(world.hub)
+    for name in ("hub.db", "secrets.db"):  # into one file each, so that a copy is a whole one
+        connection = sqlite3.connect(kept.home / name)
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        connection.close()
+        assert not busy
+    return kept

@@ -1,0 +1,501 @@
+"""The owner of the database rewrites history, trigger by trigger out of the way: the audit finds every attempt.
+
+Each mutation is made on a copy of a real hub's files, and the audit has a checkpoint somebody else keeps. Families are
+generated over every table, row and column, so that a column added tomorrow is attacked tomorrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consent.ledger import tile as tiles
+from consent.ledger.checkpoint import Checkpoint, SignerKey, sign
+from consent.ledger.leaf import SALT_BYTES, commitment
+from consent.ledger.merkle import leaf_hash
+from consent.ledger.tile import Frontier
+from hub.log_check.keybook import open_keybook
+from hub.store.journal import leaf_of
+from hub.store.sealing import open_event
+from hub.store.tables import Instant
+from tests.attacks.log_world import Kept, build, owner
+
+Mutation = Callable[[sqlite3.Connection], None]
+
+LOGGED = (
+    "journal",
+    "entry",
+    "tile",
+    "tree_head",
+    "checkpoint",
+    "consent_event",
+    "access_event",
+    "access_field",
+    "access_agent",
+    "partner_event",
+    "policy_version",
+    "log_key",
+    "directory_version",
+    "match_event",
+    "subject_head",
+)
+RECOUNT = "UPDATE person SET version = (SELECT count(*) FROM consent_event e WHERE e.person_id = person.person_id)"
+UNBOUND = {
+    ("checkpoint", "at"): "nobody signs when a checkpoint was stored; what it covers has its own signed times",
+    ("log_key", "at"): "of the first key, which is trusted from the start: no event says when",
+    ("log_key", "number"): "the order alone counts",
+}
+"""What the log does not say, and nothing is decided by."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return build(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def scene(kept: Kept, tmp_path: Path) -> Scene:
+    return Scene(kept, tmp_path)
+
+
+class Scene:
+    """One copy of the files, set back before each mutation."""
+
+    def __init__(self, kept: Kept, folder: Path) -> None:
+        self.kept = kept
+        self.home = kept.copy(folder)
+        self.tried = 0
+
+    def missed(self, mutation: Mutation, *, against: bool = True, keep_triggers: bool = True) -> bool:
+        """Make the mutation on fresh files; say whether the audit overlooked it."""
+        for file in self.home.glob("hub.db*"):
+            file.unlink()
+        shutil.copy(self.kept.home / "hub.db", self.home / "hub.db")
+        with owner(self.home, keep_triggers=keep_triggers) as connection:
+            mutation(connection)
+        self.tried += 1
+        return self.kept.audit(self.home, against=against) is None
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.kept.home / "hub.db")
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    def columns(self, table: str) -> list[str]:
+        return [row[1] for row in self.rows(f"PRAGMA table_info({table})")]
+
+
+def test_an_honest_log_has_nothing_wrong(scene: Scene) -> None:
+    assert scene.kept.audit(scene.home) is None
+    assert scene.missed(lambda connection: None)
+    assert scene.missed(lambda connection: None, against=False)
+    empty = [table for table in LOGGED if not scene.rows(f"SELECT 1 FROM {table} LIMIT 1")]
+    assert empty == [], "every table that is attacked has to hold something"
+
+
+def altered(value: Any) -> list[Any]:
+    """Return values an owner might put instead: near ones, and of another kind."""
+    if value is None:
+        return [1, "x", b"\0" * 16]
+    if isinstance(value, int):
+        return [value + 1, value - 3_600_000_000, None]
+    if isinstance(value, bytes):
+        flipped = bytes([value[0] ^ 1]) + value[1:] if value else b"\1"
+        return [flipped, value[:-1], value[:-1] + bytes([value[-1] ^ 128]) if value else b"", None]
+    return [f"{value}x", value.swapcase(), "", None]
+
+
+def set_value(table: str, rowid: int, column: str, value: Any) -> Mutation:
+    key = "rowid" if table != "access_field" else "seq"
+    return lambda c: c.execute(f'UPDATE OR IGNORE {table} SET "{column}" = ? WHERE {key} = ?', (value, rowid)) and None
+
+
+def spread(rows: list[Any], most: int) -> list[Any]:
+    """Return the first, the last and some between."""
+    step = max(1, (len(rows) - 1) // max(1, most - 1))
+    return rows[::step][: most - 1] + rows[-1:] if len(rows) > most else rows
+
+
+def differs(scene: Scene, table: str) -> bool:
+    """Whether the mutation changed the table at all (a constraint may have refused it)."""
+    connection = sqlite3.connect(scene.home / "hub.db")
+    try:
+        return connection.execute(f"SELECT * FROM {table}").fetchall() != scene.rows(f"SELECT * FROM {table}")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("table", LOGGED)
+def test_every_column_of_every_table_altered(scene: Scene, table: str) -> None:
+    key = "rowid" if table != "access_field" else "seq"
+    identities = spread([row[0] for row in scene.rows(f"SELECT DISTINCT {key} FROM {table} ORDER BY 1")], 3)
+    overlooked, made = [], 0
+    for column, identity in itertools.product(scene.columns(table), identities):
+        if (table, column) in UNBOUND:
+            continue
+        (value,) = scene.rows(f'SELECT "{column}" FROM {table} WHERE {key} = ? LIMIT 1', identity)[0]
+        for new in altered(value):
+            if new == value:
+                continue
+            try:
+                is_missed = scene.missed(set_value(table, identity, column, new))
+            except sqlite3.IntegrityError:
+                continue
+            if differs(scene, table):
+                made += 1
+                if is_missed:
+                    overlooked.append((column, identity, new))
+    assert overlooked == []
+    assert made >= len(scene.columns(table)), "nothing was altered"
+
+
+@pytest.mark.parametrize("table", LOGGED)
+def test_every_row_deleted(scene: Scene, table: str) -> None:
+    key = "rowid" if table != "access_field" else "seq"
+    identities = spread([row[0] for row in scene.rows(f"SELECT DISTINCT {key} FROM {table} ORDER BY 1")], 8)
+    # An old checkpoint may be thinned out: only the newest, and those somebody kept, have to be there.
+    if table == "checkpoint":
+        identities = identities[-1:]
+    overlooked = [
+        identity
+        for identity in identities
+        if scene.missed(
+            lambda c, identity=identity: c.execute(f"DELETE FROM {table} WHERE {key} = ?", (identity,)) and None
+        )
+    ]
+    assert overlooked == []
+
+
+@pytest.mark.parametrize("table", ["journal", "entry", "tile", "checkpoint", "consent_event", "access_event"])
+def test_two_rows_exchanged(scene: Scene, table: str) -> None:
+    """Each column's values of two rows change places."""
+    rowids = [row[0] for row in scene.rows(f"SELECT rowid FROM {table} ORDER BY rowid")]
+    pair = (rowids[0], rowids[-1])
+    for column in scene.columns(table):
+        first, last = (scene.rows(f'SELECT "{column}" FROM {table} WHERE rowid = ?', each)[0][0] for each in pair)
+        if first == last or (table, column) in UNBOUND or scene.columns(table)[0] == column:
+            continue
+
+        def exchange(c: sqlite3.Connection, column: str = column, first: Any = first, last: Any = last) -> None:
+            passing = -1 if isinstance(first, int) else b"passing" if isinstance(first, bytes) else "passing"
+            for value, rowid in ((passing, pair[0]), (first, pair[1]), (last, pair[0])):
+                c.execute(f'UPDATE {table} SET "{column}" = ? WHERE rowid = ?', (value, rowid))
+
+        assert not scene.missed(exchange), column
+
+
+def _schema_changes(scene: Scene) -> Iterator[tuple[str, Mutation]]:
+    for kind, name, sql in scene.rows("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL"):
+        if kind == "index":
+            yield name, lambda c, name=name: c.execute(f"DROP INDEX {name}") and None
+        if kind == "trigger":
+            hollow = f"CREATE TRIGGER {name} AFTER INSERT ON review BEGIN SELECT 1; END"
+            # The trigger of that name is there afterwards, and does nothing.
+            yield name, lambda c, name=name, hollow=hollow, sql=sql: c.execute(hollow) and None
+
+
+def test_triggers_dropped_or_hollow_and_indexes_dropped(scene: Scene) -> None:
+    assert not scene.missed(lambda c: None, keep_triggers=False)
+    overlooked = []
+    for name, change in _schema_changes(scene):
+        is_trigger = not name.startswith(("ix_", "uq_"))
+        if not is_trigger:
+            if scene.missed(change):
+                overlooked.append(name)
+            continue
+        triggers = scene.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name <> ?", name)
+
+        def hollow(c: sqlite3.Connection, change: Mutation = change, triggers: Any = triggers) -> None:
+            change(c)
+            for _, sql in triggers:
+                c.execute(sql)
+
+        if scene.missed(hollow, keep_triggers=False):
+            overlooked.append(name)
+    assert overlooked == []
+
+
+# --- rewriting with care ---------------------------------------------------------------------------------------------
+
+
+def rebuild(c: sqlite3.Connection, signer: SignerKey | None) -> None:
+    """Compute entries, tiles, head and one checkpoint again from the journal as it now is, signed by ``signer``."""
+    c.row_factory = sqlite3.Row
+    journal = [_typed(row) for row in c.execute("SELECT * FROM journal ORDER BY seq")]
+    c.row_factory = None
+    hashes = [leaf_hash(leaf_of(row).encode()) for row in journal]
+    frontier, changed = tiles.append(Frontier(), hashes)
+    for table in ("entry", "tile", "checkpoint", "cosignature"):
+        c.execute(f"DELETE FROM {table}")
+    for index, (row, hashed) in enumerate(zip(journal, hashes, strict=True)):
+        c.execute("INSERT INTO entry (leaf_index, seq, leaf_hash) VALUES (?, ?, ?)", (index, row["seq"], hashed))
+    for tile, data in changed:
+        c.execute("INSERT INTO tile (level, idx, hashes) VALUES (?, ?, ?)", (tile.level, tile.index, data))
+    c.execute("UPDATE tree_head SET size = ?", (frontier.size,))
+    if signer is not None:
+        note = sign(Checkpoint(signer.name, frontier.size, frontier.root()), [signer])
+        at = journal[-1]["at_us"]
+        c.execute(
+            'INSERT INTO checkpoint (size, root, note, "at") VALUES (?, ?, ?, ?)',
+            (frontier.size, frontier.root(), note, at),
+        )
+
+
+def _typed(row: sqlite3.Row) -> dict[str, Any]:
+    values = dict(row)
+    at_us = values["at"]
+    values["at"] = Instant().process_result_value(at_us, None)
+    return values | {"at_us": at_us}
+
+
+def _hub_key(kept: Kept) -> SignerKey:
+    return SignerKey.parse((kept.home / "log.keys").read_text().splitlines()[0])
+
+
+def _consent_seqs(scene: Scene) -> list[int]:
+    return [row[0] for row in scene.rows("SELECT seq FROM consent_event ORDER BY seq")]
+
+
+def test_a_refusal_taken_out_and_everything_signed_again(scene: Scene) -> None:
+    """The owner also has the log's key: without somebody's older checkpoint the tree itself looks whole."""
+    key = _hub_key(scene.kept)
+    for seq in _consent_seqs(scene):
+
+        def without(c: sqlite3.Connection, seq: int = seq) -> None:
+            c.execute("DELETE FROM consent_event WHERE seq = ?", (seq,))
+            c.execute("DELETE FROM journal WHERE seq = ?", (seq,))
+            c.execute(RECOUNT)
+            rebuild(c, key)
+
+        assert not scene.missed(without)
+        finding = scene.kept.audit(scene.home)
+        assert finding is not None
+        assert finding.code in ("truncated", "rewritten")
+
+
+def test_the_newest_events_cut_off_and_everything_signed_again(scene: Scene) -> None:
+    key, last = _hub_key(scene.kept), scene.rows("SELECT max(seq) FROM journal")[0][0]
+    children = ("access_field", "access_agent", "access_event", "consent_event", "match_event", "partner_event")
+    for count in (1, 2, 5, last - 1):
+
+        def cut(c: sqlite3.Connection, count: int = count) -> None:
+            for table in (*children, "policy_version", "directory_version", "journal"):
+                c.execute(f"DELETE FROM {table} WHERE seq > ?", (last - count,))
+            rebuild(c, key)
+
+        assert not scene.missed(cut)
+        finding = scene.kept.audit(scene.home)
+        assert finding is not None
+        assert finding.code == "truncated"
+
+
+def test_back_dated_and_signed_again(scene: Scene) -> None:
+    key = _hub_key(scene.kept)
+    for seq in _consent_seqs(scene):
+
+        def earlier(c: sqlite3.Connection, seq: int = seq) -> None:
+            for table in ("journal", "consent_event"):
+                c.execute(f'UPDATE {table} SET "at" = "at" - 1000000 WHERE seq = ?', (seq,))
+            rebuild(c, key)
+
+        assert not scene.missed(earlier)
+
+
+def test_signed_with_a_key_of_ones_own(scene: Scene) -> None:
+    own = SignerKey.from_seed(_hub_key(scene.kept).name, b"o" * 32)
+    assert not scene.missed(lambda c: rebuild(c, own))
+    assert not scene.missed(lambda c: rebuild(c, own), against=False)
+
+    def and_named(c: sqlite3.Connection) -> None:
+        rebuild(c, own)
+        c.execute("UPDATE log_key SET vkey = ?", (own.verifier.vkey,))
+
+    assert not scene.missed(and_named, against=False)
+    assert not scene.missed(lambda c: rebuild(c, None), against=False)
+
+
+def test_an_older_checkpoint_as_the_newest(scene: Scene) -> None:
+    sizes = [row[0] for row in scene.rows("SELECT size FROM checkpoint ORDER BY size")]
+    assert len(sizes) > 5
+    for size in sizes[:-1]:
+
+        def older(c: sqlite3.Connection, size: int = size) -> None:
+            c.execute("DELETE FROM checkpoint WHERE size > ?", (size,))
+
+        def under_its_name(c: sqlite3.Connection, size: int = size) -> None:
+            c.execute(
+                "UPDATE checkpoint SET note = (SELECT note FROM checkpoint WHERE size = ?) WHERE size = ?",
+                (size, sizes[-1]),
+            )
+
+        def with_its_root(c: sqlite3.Connection, size: int = size) -> None:
+            under_its_name(c, size)
+            c.execute(
+                "UPDATE checkpoint SET root = (SELECT root FROM checkpoint WHERE size = ?) WHERE size = ?",
+                (size, sizes[-1]),
+            )
+
+        for mutation in (older, under_its_name, with_its_root):
+            assert not scene.missed(mutation, against=False)
+
+
+def test_entries_change_places(scene: Scene) -> None:
+    count = scene.rows("SELECT count(*) FROM entry")[0][0]
+    for i, j in itertools.combinations(spread(list(range(count)), 6), 2):
+
+        def swap(c: sqlite3.Connection, i: int = i, j: int = j) -> None:
+            for old, new in ((i, -1), (j, i), (-1, j)):
+                c.execute("UPDATE entry SET leaf_index = ? WHERE leaf_index = ?", (new, old))
+
+        def swap_events(c: sqlite3.Connection, i: int = i, j: int = j) -> None:
+            one, other = (c.execute("SELECT seq FROM entry WHERE leaf_index = ?", (n,)).fetchone()[0] for n in (i, j))
+            for value, index in ((-1, i), (one, j), (other, i)):
+                c.execute("UPDATE entry SET seq = ? WHERE leaf_index = ?", (value, index))
+
+        assert not scene.missed(swap, against=False)
+        assert not scene.missed(swap_events, against=False)
+
+
+def test_an_event_the_log_never_saw(scene: Scene) -> None:
+    """A consent copied under a new number: with and without a place in the inbox, with and without its row."""
+    seq, last = _consent_seqs(scene)[0], scene.rows("SELECT max(seq) FROM journal")[0][0]
+    columns = ", ".join(f'"{name}"' for name in scene.columns("journal")[2:])
+    for inbox, entry in itertools.product((False, True), repeat=2):
+
+        def insert(c: sqlite3.Connection, inbox: bool = inbox, entry: bool = entry) -> None:
+            c.execute(
+                f"INSERT INTO journal (seq, event_id, {columns}) SELECT ?, ?, {columns} FROM journal WHERE seq = ?",
+                (last + 1, "00000000-0000-4000-8000-000000000000", seq),
+            )
+            if inbox:
+                c.execute("INSERT INTO inbox VALUES (?)", (last + 1,))
+            if entry:
+                c.execute("INSERT INTO entry SELECT max(leaf_index) + 1, ?, zeroblob(32) FROM entry", (last + 1,))
+
+        assert not scene.missed(insert, against=False)
+
+
+def test_an_inbox_rebuilt_with_what_was_logged(scene: Scene) -> None:
+    for seq in spread([row[0] for row in scene.rows("SELECT seq FROM journal")], 4):
+        assert not scene.missed(
+            lambda c, seq=seq: c.execute("INSERT INTO inbox VALUES (?)", (seq,)) and None, against=False
+        )
+
+
+def test_content_removed_and_blamed_on_any_event(scene: Scene) -> None:
+    seqs = [row[0] for row in scene.rows("SELECT seq FROM journal ORDER BY seq")]
+    for seq, by in itertools.product(spread(seqs, 4), (None, seqs[0], seqs[-1], 10**6)):
+
+        def empty(c: sqlite3.Connection, seq: int = seq, by: int | None = by) -> None:
+            c.execute("UPDATE journal SET sealed = NULL, emptied_by = ? WHERE seq = ?", (by, seq))
+
+        assert not scene.missed(empty, against=False)
+
+
+def test_an_agreement_given_to_somebody_else(scene: Scene) -> None:
+    persons = [row[0] for row in scene.rows("SELECT person_id FROM person")]
+    for seq in _consent_seqs(scene):
+        (mine,) = scene.rows("SELECT person_id FROM consent_event WHERE seq = ?", seq)[0]
+        for other in persons:
+            if other == mine:
+                continue
+
+            def give(c: sqlite3.Connection, seq: int = seq, other: str = other) -> None:
+                c.execute("UPDATE consent_event SET person_id = ? WHERE seq = ?", (other, seq))
+                c.execute(RECOUNT)
+
+            assert not scene.missed(give, against=False)
+
+
+def test_a_key_thrown_away_without_an_erasure(scene: Scene) -> None:
+    """The rows of ``secrets.db`` are the owner's too: what can no longer be opened has to be accounted for."""
+    for table, column in (("person_secret", "person_id"), ("trace_key", "tag")):
+        for file in scene.home.glob("secrets.db*"):
+            file.unlink()
+        shutil.copy(scene.kept.home / "secrets.db", scene.home / "secrets.db")
+        used = {row[0] for row in scene.rows("SELECT person_id FROM consent_event")}
+        used |= {row[0] for row in scene.rows("SELECT subject_tag FROM access_event WHERE subject_tag IS NOT NULL")}
+        connection = sqlite3.connect(scene.home / "secrets.db", isolation_level=None)
+        connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(each,) for each in used])
+        connection.close()
+        finding = scene.kept.audit(scene.home)
+        assert finding is not None
+        assert finding.code == "key_gone"
+
+
+# --- guessing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_dictionary_finds_nothing(scene: Scene) -> None:
+    """Who holds the published log knows each leaf's id, class and time, and may know every word an event can hold.
+
+    Every (purpose, partner, outcome, kind) with the true ids, tried without the salt, and with salts a careless hub
+    might have used: none commits to a leaf. The same search with the true salt finds its leaf: it does search.
+    """
+    leaves = scene.rows("SELECT event_id, commitment, ciphertext_digest FROM journal")
+    known = {bytes(c) for _, c, _ in leaves} | {bytes(d) for _, _, d in leaves}
+    access = scene.rows("SELECT event_id, kind, trace_id, partner, source, purpose, outcome FROM access_event")
+    words = [sorted({str(row[n]) for row in access}) for n in (3, 5, 6, 1)]
+    payloads = [repr(guess).encode() for guess in itertools.product(*words)]
+    payloads += [
+        rfc8785.dumps({"event_id": event_id, "partner": p, "purpose": purpose, "outcome": outcome, "kind": kind})
+        for event_id, _, _ in leaves
+        for p, purpose, outcome, kind in itertools.product(*words)
+    ]
+    salts = [b"", bytes(SALT_BYTES), *(hashlib.sha256(e.encode()).digest() for e, _, _ in leaves[:3])]
+    tried = 0
+    for payload, salt in itertools.product(payloads, salts):
+        for guess in (
+            hashlib.sha256(salt + payload).digest(),
+            hashlib.sha256(b"maillon/event/v1" + salt + payload).digest(),
+        ):
+            tried += 1
+            assert guess not in known
+    assert tried > 5_000
+    seq = scene.rows("SELECT seq FROM directory_version")[0][0]
+    connection = sqlite3.connect(scene.home / "hub.db")
+    connection.row_factory = sqlite3.Row
+    row = _typed(connection.execute("SELECT * FROM journal WHERE seq = ?", (seq,)).fetchone())
+    connection.close()
+    with open_keybook(scene.home) as keys:
+        opening = open_event(keys.system_key, leaf_of(row), row["sealed"])
+    assert commitment(opening.r32, opening.envelope) in known
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_bytes_of_the_log_anywhere(kept: Kept, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """One bit of one stored value of the log, chosen anywhere."""
+    scene = Scene(kept, tmp_path_factory.mktemp("bit"))
+    table, column = data.draw(
+        st.sampled_from(
+            [
+                ("journal", "sealed"),
+                ("journal", "commitment"),
+                ("journal", "ciphertext_digest"),
+                ("entry", "leaf_hash"),
+                ("tile", "hashes"),
+                ("checkpoint", "note"),
+                ("checkpoint", "root"),
+                ("subject_head", "leaf_hash"),
+            ]
+        )
+    )
+    rows = scene.rows(f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL")
+    rowid, value = data.draw(st.sampled_from(rows))
+    at = data.draw(st.integers(0, len(value) * 8 - 1))
+    changed = bytearray(value)
+    changed[at // 8] ^= 1 << at % 8
+    assert not scene.missed(set_value(table, rowid, column, bytes(changed)))
