@@ -24,6 +24,9 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import Ref
 from connectors.kit.runtime.keys import SigningKey
 
+_STORED = 24
+"""Bytes of an index token that are kept: 8 to look up, 16 to decide."""
+
 
 def derive(root: bytes, use: str, name: str, epoch: int) -> bytes:
     """Return 32 bytes for ``use`` and ``name`` under ``epoch``, by HKDF-SHA256 from ``root``."""
@@ -99,11 +102,12 @@ class Keyring:
     def index_token(self, token: bytes) -> tuple[int, bytes]:
         """Return a token as the hub stores it: a signed 64-bit look-up and an independent 128-bit value.
 
-        A rotation re-wraps what is stored (``t′ = HMAC(K2, t)``), so a fresh token goes through every epoch in turn.
+        A rotation re-wraps what is stored (``t′ = HMAC(K2, t)``), so a fresh token goes through every epoch in turn,
+        each time as it would have been stored: cut to the 24 bytes of look-up and value.
         """
         for key in self._index:
-            token = hmac.digest(key, token, "sha256")
-        return int.from_bytes(token[:8], "big", signed=True), token[8:24]
+            token = hmac.digest(key, token, "sha256")[:_STORED]
+        return int.from_bytes(token[:8], "big", signed=True), token[8:]
 
     def record_key(self, partner: str, record_key: str) -> bytes:
         """Return the 16 bytes a partner's record key is stored as."""

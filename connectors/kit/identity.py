@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from connectors.kit.dates import UNKNOWN, PartialDate, parse_birth_date
-from connectors.kit.names import GivenNames, given_names, normalise, surname_forms
+from connectors.kit.names import GivenNames, given_names, normalise, surname_forms, surname_parts
 from connectors.kit.nir import mismatches, parse_nir
 from connectors.kit.reasons import Reason
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -56,7 +56,8 @@ class Identity:
 
     ``nom_naissance``, ``nom_usage``, ``prenoms``: as received, stripped. ``sexe``: ``M``, ``F`` or ``""``.
     ``code_cog_insee_commune_naissance``: five characters or ``""``; ``code_cog_insee_pays_naissance``: ``99xxx`` or
-    ``""``. ``nir``: 13 characters or ``None``. ``surnames``, ``givens``: what is tokenised. ``nir_coherent``: whether
+    ``""``. ``nir``: 13 characters or ``None``. ``surnames``, ``surname_parts``, ``givens``: what is
+    tokenised. ``nir_coherent``: whether
     the NIR contradicts nothing beside it. ``warnings``: ``<trait>:<reason>``, in the order of ``TRAITS``.
     """
 
@@ -69,6 +70,7 @@ class Identity:
     code_cog_insee_pays_naissance: str = ""
     nir: str | None = None
     surnames: tuple[str, ...] = ()
+    surname_parts: tuple[str, ...] = ()
     givens: GivenNames = field(default=GivenNames((), (), 0))
     nir_coherent: bool = False
     warnings: tuple[str, ...] = ()
@@ -128,6 +130,7 @@ def parse_identity(traits: Mapping[str, object], today: date | None = None) -> I
         code_cog_insee_pays_naissance=country,
         nir=number,
         surnames=surname_forms(text["nom_naissance"], text["nom_usage"]),
+        surname_parts=surname_parts(text["nom_naissance"], text["nom_usage"]),
         givens=givens,
         nir_coherent=coherent,
         warnings=tuple(f"{trait}:{why.value}" for trait, why in found if why is not None),

@@ -110,7 +110,7 @@ class Intake:
             detail = f"une autre personne sous ce numéro ({', '.join(apart)})"
             return Quarantined(ready.item.position, "local_id", Reason.IDENTITY, detail)
         before = tokens_of(with_birthplace(parse_identity(former, self._at.date())), self._tokeniser)
-        return set(before.tokens).isdisjoint(ready.tokens.tokens)
+        return before.is_about_someone_else(ready.tokens)
 
     def _join(self, local_id: str) -> int:
         """Keep the answers that waited for this person; return how many."""

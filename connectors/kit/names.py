@@ -27,6 +27,25 @@ _PLACEHOLDER = re.compile(  # glued
 )
 _DASH = re.compile(" ?[-‐‑‒–—−] ?")
 _SEPARATOR = re.compile(r"[,;/|]")
+# Where a space was lost in mixed case: duFontaine, LaMarque, DosSantos, JeanPaul. McDonald is split too, which is
+# harmless: the glued form stays what it was.
+_LOST_SPACE = re.compile(r"(?<=[a-zà-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])")
+_PARTICLES = frozenset(
+    re.findall(
+        "[A-Z]+",
+        "DE DU DES D LE LA LES L DA DO DOS DAS DI DEL DELLA EL AL BEN AIT VAN VON DER DEN SAINT SAINTE ST STE MC O N",
+    )
+)
+_GLUED_PARTICLE = re.compile(r"(?:DELA|DES|DE|DU|LES|LE|LA)(?P<name>[A-Z]{4,})")
+_PARTICLE_BEHIND = re.compile(
+    r"(?P<name>.*[^\W\d_]) *\( *(?P<particle>[A-Za-z]{1,2}['’]|[A-Za-z]{2,3}(?: [Ll][Aa])?) *\) *"
+)
+_COMPOUND_FIRST = frozenset(("JEAN", "MARIE", "ANNE", "PIERRE"))
+"""First halves of most compound given names: alone, they may be half of one."""
+_SHORTEST_PART = 3
+_MOST_PARTS = 4
+_MOST_GIVEN_WORDS = 6
+_MOST_LATER = 4
 
 MAX_GIVEN = 20
 """More given names than this is a column shift or an attack, not a person."""
@@ -60,9 +79,42 @@ def glue(form: str) -> str:
 
 
 def surname_forms(*names: str) -> tuple[str, ...]:
-    """Return the distinct glued forms of the usable ``names`` (birth name, usage name), in that order."""
-    forms = (glue(normalise(name)[0]) for name in names if name)
-    return tuple(dict.fromkeys(form for form in forms if form))
+    """Return the distinct glued forms of the usable ``names`` (birth name, usage name), in that order.
+
+    A particle written behind, in brackets, is put in front: ``GARCIA (DES)`` → ``DESGARCIA``.
+    """
+    return _distinct("".join(_surname_words(name)) for name in names)
+
+
+def surname_parts(*names: str) -> tuple[str, ...]:
+    """Return what else a surname is known by: halves of a compound name, the name without its particle; at most 4.
+
+    ``BOIS-DELEUN`` → ``BOIS``, ``DELEUN``; ``LE ROUX``, ``LEROUX`` and ``ROUX (LE)`` → ``ROUX``. Weaker than the whole
+    names of :func:`surname_forms`, which are never among them.
+    """
+    whole = surname_forms(*names)
+    found = [part for name in names for part in _parts(_surname_words(_LOST_SPACE.sub(" ", name)))]
+    return tuple(part for part in _distinct(found) if len(part) >= _SHORTEST_PART and part not in whole)[:_MOST_PARTS]
+
+
+def _surname_words(name: str) -> list[str]:
+    behind = _PARTICLE_BEHIND.fullmatch(name)
+    return normalise(f"{behind['particle']} {behind['name']}" if behind else name)[0].split()
+
+
+def _parts(words: Sequence[str]) -> list[str]:
+    if len(words) == 1:
+        glued = _GLUED_PARTICLE.fullmatch(words[0])
+        return [glued["name"]] if glued else []
+    halves, current = [], ""
+    for word in words:
+        current += word
+        if word not in _PARTICLES:
+            halves.append(current)
+            current = ""
+    if len(halves) > 1:
+        return halves
+    return ["".join(word for word in words if word not in _PARTICLES)]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,12 +122,18 @@ class GivenNames:
     """The forms of a person's given names that are compared. ``repr`` shows none of them.
 
     ``first``: forms of the first given name. ``second``: forms of what follows it. ``count``: how many the source
-    gave, 0 when unusable.
+    gave, 0 when unusable. ``every``: any of them, halves of a compound included, at most 6. ``later``: those behind
+    the first and the second half of a compound, at most 4.
+    ``half``: the first may be half of a compound name (``MARIE``, ``JEAN PAUL``: where it ends is
+    not told).
     """
 
     first: tuple[str, ...]
     second: tuple[str, ...]
     count: int
+    every: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
+    half: bool = False
 
 
 def given_names(names: str | Sequence[str]) -> tuple[GivenNames, Reason | None]:
@@ -106,14 +164,28 @@ def given_names(names: str | Sequence[str]) -> tuple[GivenNames, Reason | None]:
         first = [glue(form)]
         # The second half of a compound name is where an unmarked spelling of it has its second given name.
         second = [*others[:1], *form.split()[1:2]]
-    return GivenNames(_distinct(map(glue, first)), _distinct(second), len(elements)), None
+    words = [normalise(element)[0] for element in elements[:_MOST_GIVEN_WORDS]]
+    every = _distinct(part for name in words for part in (glue(name), *name.split()) if len(part) > 1)
+    forms = _distinct(map(glue, first))
+    return (
+        GivenNames(
+            forms,
+            _distinct(second),
+            len(elements),
+            every[:_MOST_GIVEN_WORDS],
+            _distinct((*second, *map(glue, words[1:5])))[:_MOST_LATER],
+            (unmarked or len(elements) == 1) and not _COMPOUND_FIRST.isdisjoint(forms),
+        ),
+        None,
+    )
 
 
 def _elements(names: str | Sequence[str]) -> list[str]:
     given = [names] if isinstance(names, str) else names
     if all(name.isalpha() for name in given):
         return list(given)
-    parts = (part for name in given for part in _SEPARATOR.split(_DASH.sub("-", " ".join(name.split()))))
+    spaced = (_DASH.sub("-", " ".join(name.split())) for name in given)
+    parts = (part for name in spaced for part in _SEPARATOR.split(name))
     return [part for part in map(str.strip, parts) if part]
 
 

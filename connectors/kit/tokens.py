@@ -15,23 +15,33 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from connectors.kit.identity import Identity
+from connectors.kit.rarity import UNKNOWN_SHARES, NameShares
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.token_kinds import KINDS, NAMESAKE_KINDS, values
 
-NORMALISATION_VERSION = 1
+NORMALISATION_VERSION = 2
 """Grows when ``names``, ``dates``, ``nir`` or the parts of a kind change: old and new tokens then never compare."""
-KINDS = ("nir", "nir_gd", "insi", "sgd", "sg2d", "sdp", "gdp", "sg_ym", "sg_y")
 PROOF_KINDS = ("nir", "sgd", "gdp")
 TOKEN_BYTES = 32
-MAX_TOKENS = 64
+MAX_TOKENS = 128
+_MAX_FLAGS = 64
 
 _DOMAIN = b"maillon/token/v1"
 _PROOF_DOMAIN = b"maillon/subject-proof/v1"
 _NIR_STRENGTH = {"coherent": 2, "incoherent": 1}
+_ORDER = {kind: place for place, kind in enumerate(KINDS)}
 _BETWEEN = "\x1f"  # stands in no normalised part, so that parts cannot shift into each other
 _KIND = re.compile(r"[a-z][a-z0-9_]{1,15}")
 
 Flag = str | int | bool
+
+
+def _header(kind: str) -> bytes:
+    return _DOMAIN + bytes([len(kind)]) + kind.encode("ascii") + bytes([NORMALISATION_VERSION])
+
+
+_HEADERS = {kind: _header(kind) for kind in KINDS}
 
 
 class Tokeniser(Protocol):
@@ -58,11 +68,9 @@ class HmacTokeniser:
 
     def token(self, kind: str, value: str) -> bytes:
         """Return the token. The encoding is injective: every part has a fixed width or stands behind its length."""
-        text = unicodedata.normalize("NFC", value).encode()
-        header = (
-            bytes([len(kind)]) + kind.encode("ascii") + bytes([NORMALISATION_VERSION]) + len(text).to_bytes(2, "big")
-        )
-        return hmac.digest(self._key, _DOMAIN + header + text, "sha256")
+        text = (value if value.isascii() else unicodedata.normalize("NFC", value)).encode()
+        header = _HEADERS.get(kind) or _header(kind)
+        return hmac.digest(self._key, header + len(text).to_bytes(2, "big") + text, "sha256")
 
     def __repr__(self) -> str:
         return f"HmacTokeniser(epoch={self.epoch})"
@@ -73,7 +81,8 @@ class TokenSet:
     """One record's tokens, ``(kind, 32 bytes)`` in a fixed order, and the flags beside them. ``repr`` counts only.
 
     Flags: ``nir`` (``absent``, ``coherent``, ``incoherent``), ``date_precision`` (``jour``, ``mois``, ``annee``,
-    ``inconnue``), ``ne_a_l_etranger`` (known to be), ``premier_janvier``, ``nombre_prenoms``.
+    ``inconnue``), ``ne_a_l_etranger`` (known to be), ``premier_janvier``, ``nombre_prenoms``, ``prenom_moitie`` (the
+    first given name may be half of a compound one), ``prenom_connu``, ``rarete`` (:mod:`connectors.kit.rarity`).
     """
 
     tokens: tuple[tuple[str, bytes], ...]
@@ -85,6 +94,11 @@ class TokenSet:
     def of(self, kind: str) -> tuple[bytes, ...]:
         """Return the tokens of one kind, none, one or (a token per name form) several."""
         return tuple(token for each, token in self.tokens if each == kind)
+
+    def is_about_someone_else(self, other: TokenSet) -> bool:
+        """Say whether nothing of one person is common to both: a name and a birthday are a namesake's too."""
+        mine = {item for item in self.tokens if item[0] not in NAMESAKE_KINDS}
+        return mine.isdisjoint(other.tokens)
 
     def to_wire(self) -> dict[str, object]:
         """Return ``{"tokens": [[kind, base64url]], "flags": {…}}``, as in a registration (docs/protocol.md)."""
@@ -111,13 +125,13 @@ class TokenSet:
     def from_wire(cls, wire: Mapping[str, object]) -> TokenSet:
         """Read what ``to_wire`` wrote; unknown kinds and flags are kept, for a partner newer than the reader.
 
-        Raises ``MaillonError(SCHEMA)`` for another shape: more than 64 tokens, a token of another size than 32 bytes,
+        Raises ``MaillonError(SCHEMA)`` for another shape: more than 128 tokens, a token of another size than 32 bytes,
         a kind or flag that is no short lower-case name, a flag that is no short text, small integer or boolean.
         """
         tokens, flags = wire.get("tokens"), wire.get("flags")
         if not isinstance(tokens, list) or len(tokens) > MAX_TOKENS:
-            raise MaillonError(ErrorKind.SCHEMA, "a list of at most 64 tokens expected", pointer="/tokens")
-        if not isinstance(flags, dict) or len(flags) > MAX_TOKENS:
+            raise MaillonError(ErrorKind.SCHEMA, "a list of at most 128 tokens expected", pointer="/tokens")
+        if not isinstance(flags, dict) or len(flags) > _MAX_FLAGS:
             raise MaillonError(ErrorKind.SCHEMA, "an object of flags expected", pointer="/flags")
         for name, value in flags.items():
             if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) and _is_flag(value)):
@@ -125,53 +139,37 @@ class TokenSet:
         return cls(tuple(_token(i, item) for i, item in enumerate(tokens)), flags)
 
 
-def tokens_of(identity: Identity, tokeniser: Tokeniser) -> TokenSet:
-    """Return every token ``identity`` can give: a kind whose traits are not all usable is simply not there."""
-    made = {
-        (kind, tokeniser.token(kind, _BETWEEN.join(parts)))
-        for kind, combinations in _values(identity)
-        for parts in combinations
-    }
-    born = identity.date_naissance
+def tokens_of(identity: Identity, tokeniser: Tokeniser, shares: NameShares = UNKNOWN_SHARES) -> TokenSet:
+    """Return every token ``identity`` can give: a kind whose traits are not all usable is simply not there.
+
+    ``shares`` tell how rare its names are; without them no rule that needs it holds. A record of many long names gives
+    the first 128, exact kinds before close ones.
+    """
+    made: dict[str, set[bytes]] = {kind: set() for kind in KINDS}
+    for kind, combinations in values(identity):
+        made[kind].update([tokeniser.token(kind, _BETWEEN.join(parts)) for parts in combinations])
+    # Within a kind by value: the order does not tell the birth name from the usage name.
+    ordered = tuple((kind, token) for kind, tokens in made.items() for token in sorted(tokens))
+    born, givens = identity.date_naissance, identity.givens
     nir = "absent" if identity.nir is None else "coherent" if identity.nir_coherent else "incoherent"
     return TokenSet(
-        _ordered(made),
+        ordered[:MAX_TOKENS],
         {
             "nir": nir,
             "date_precision": born.precision,
             "ne_a_l_etranger": identity.born_abroad,
             "premier_janvier": (born.month, born.day) == (1, 1),
-            "nombre_prenoms": identity.givens.count,
+            "nombre_prenoms": givens.count,
+            "prenom_moitie": givens.half,
+            "prenom_connu": shares.knows_given(identity),
+            "rarete": shares.rarity(identity),
         },
     )
 
 
-def _values(identity: Identity) -> Iterator[tuple[str, Iterable[tuple[str, ...]]]]:
-    """The parts of every token, kind by kind. S surname form, G first given, G2 the next, D date, P birthplace."""
-    names, firsts, seconds = identity.surnames, identity.givens.first, identity.givens.second
-    born, place, sex, nir = identity.date_naissance, identity.birthplace, identity.sexe, identity.nir
-    if nir:
-        yield "nir", [(nir,)]
-    if born.precision == "jour":
-        day = born.value
-        if nir:
-            yield "nir_gd", [(nir, g, day) for g in firsts]
-        if sex and place:
-            yield "insi", [(s, g, day, sex, place) for s in names for g in firsts]
-        yield "sgd", [(s, g, day) for s in names for g in firsts]
-        yield "sg2d", [(s, g, day) for s in names for g in seconds]
-        if place:
-            yield "sdp", [(s, day, place) for s in names]
-            yield "gdp", [(g, day, place) for g in firsts]
-    if born.month:
-        yield "sg_ym", [(s, g, born.value[:7]) for s in names for g in firsts]
-    if born.year:
-        yield "sg_y", [(s, g, born.value[:4]) for s in names for g in firsts]
-
-
 def _ordered(tokens: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
-    """By kind, then by value: the order does not tell the birth name from the usage name."""
-    return tuple(sorted(tokens, key=lambda item: (KINDS.index(item[0]) if item[0] in KINDS else len(KINDS), item)))
+    """As ``tokens_of`` does: by kind, then by value."""
+    return tuple(sorted(tokens, key=lambda item: (_ORDER.get(item[0], len(KINDS)), item)))
 
 
 def subject_proofs(tokens: TokenSet, context: bytes | str) -> list[dict[str, str]]:

@@ -12,30 +12,22 @@ from typing import Any
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
+from connectors.kit.token_kinds import NAMESAKE_KINDS
 from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import DirectoryPartner
-from hub.index.rules import (
-    CROWD,
-    LOOKUP_KINDS,
-    PARTIAL_KINDS,
-    Agreement,
-    Candidate,
-    Doubt,
-    IndexRecord,
-    Link,
-    New,
-    Review,
-    match,
-)
+from hub.index.placing import candidates, evidence, place
+from hub.index.rules import Candidate, IndexRecord, Link, New, Review, match
+from hub.index.settle import Flood
 from hub.keyring import Keyring
-from hub.store.index import IndexedRecord, IndexedToken
+from hub.store.index import IndexedToken
 from hub.store.matches import Match, MatchKind
+from hub.store.pairs import FLOODED
 from hub.store.session import UnitOfWork
 
 _NEW = "new"
 _PROVISIONAL = "review"
-_WHOLE_DATE = '"date_precision":"jour"'
-"""As flags are stored: two whole dates never agree in part."""
+FLOOD = FLOODED
+"""The rule of a record's link where more persons of its name and date are known than anyone has namesakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +133,15 @@ def resolve(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> PersonId 
 
 def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
     """Give a record nobody knows to the person it is about; return what was decided, for the log."""
-    answer = _settle(uow, slug, registration)
+    answer = place(uow.index, slug, registration.tokens, registration.evidence)
     if isinstance(answer, Link):
         kind, person, rule = MatchKind.LINKED, PersonId(answer.person), answer.rule.value
     else:
         doubtful = isinstance(answer, Review)
         kind, rule = (MatchKind.DOUBTED, _PROVISIONAL) if doubtful else (MatchKind.CREATED, _NEW)
-        person = uow.persons.create(provisional=doubtful)
+        if isinstance(answer, Flood):
+            rule = FLOOD
+        person = uow.persons.create(provisional=not isinstance(answer, New))
         uow.secrets.create([person])
     record_id = uow.persons.add_record(
         person, slug, registration.stored_key, registration.flags, rule=rule, actor="hub"
@@ -155,27 +149,6 @@ def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
     uow.index.add(person, record_id, registration.tokens)
     doubts = _ask_a_human(uow, person, record_id, answer) if isinstance(answer, Review) else []
     return Match(kind, person, record_id, slug, {"rule": rule, "actor": "hub", "doubts": doubts})
-
-
-def _settle(uow: UnitOfWork, slug: str, registration: Registration) -> Link | New | Review:
-    """Return what the rules say, or a review where their link is one no partner should get from its registration.
-
-    Two records of one partner that are one person only by what others hold would, by the same ref, tell it that
-    somebody is known elsewhere, and let it try numbers against a name: what it holds itself tells it nothing new.
-    """
-    candidates = _candidates(uow, registration)
-    answer = match(registration.evidence, candidates)
-    if not isinstance(answer, Link):
-        return answer
-    own = tuple(_evidence(record) for record in uow.index.records_of(PersonId(answer.person), partner=slug))
-    if len(candidates) > CROWD or len(own) >= CROWD:
-        doubt = Doubt.CROWDED
-    elif own and not isinstance(match(registration.evidence, [Candidate(answer.person, own)]), Link):
-        doubt = Doubt.OWN_EVIDENCE
-    else:
-        return answer
-    other = own[0].flags if own else {}
-    return Review((answer.person,), (Agreement(answer.person, doubt, (), registration.flags, other),))
 
 
 def _correct(
@@ -188,35 +161,22 @@ def _correct(
     before = uow.index.tokens_of(person, record_id)
     if before == frozenset(registration.tokens):
         return True
-    if before and registration.tokens and before.isdisjoint(registration.tokens):
+    telling = {token for token in before if token.kind not in NAMESAKE_KINDS}
+    if before and registration.tokens and telling.isdisjoint(registration.tokens):
         return False
-    candidates = _candidates(uow, registration)
+    found = candidates(uow.index, registration.tokens, registration.evidence)
     others = uow.index.records_of(person, but=record_id)
-    own = [Candidate(person, tuple(_evidence(record) for record in others))]
+    own = [Candidate(person, tuple(map(evidence, others)))]
     if others and not isinstance(match(registration.evidence, own), Link):
         # The correction no longer agrees with the person's other records: the index keeps what linked them.
         return True
-    answer = match(registration.evidence, [c for c in candidates if c.person != person])
+    # Of a crowd, nobody can be asked about each.
+    answer = match(registration.evidence, [c for c in found or () if c.person != person])
     uow.index.add(person, record_id, registration.tokens)
     uow.persons.set_flags(record_id, registration.flags)
     doubts = [] if isinstance(answer, New) else _ask_a_human(uow, person, record_id, answer)
     matches.append(Match(MatchKind.CORRECTED, person, record_id, slug, {"actor": "hub", "doubts": doubts}))
     return True
-
-
-def _candidates(uow: UnitOfWork, registration: Registration) -> list[Candidate]:
-    """Return who may be meant: a bounded number by name or number, and by a partial date where that can matter."""
-    partial = [token for token in registration.tokens if token.kind in PARTIAL_KINDS]
-    strong = [token for token in registration.tokens if token.kind in LOOKUP_KINDS and token not in partial]
-    whole = _WHOLE_DATE if registration.flags.get("date_precision") == "jour" else None
-    persons = uow.index.sharing(partial, at_most=CROWD, without=whole)
-    persons |= uow.index.sharing(strong, at_most=CROWD + 1)
-    found = uow.index.load(persons)
-    return [Candidate(p.person_id, tuple(map(_evidence, p.records)), p.settled) for p in found]
-
-
-def _evidence(record: IndexedRecord) -> IndexRecord:
-    return IndexRecord(record.tokens, record.flags)
 
 
 def _ask_a_human(uow: UnitOfWork, person: PersonId, record_id: str, answer: Link | Review) -> list[dict[str, object]]:

@@ -69,9 +69,12 @@ class Index:
     def sharing(self, tokens: Iterable[IndexedToken], *, at_most: int, without: str | None = None) -> set[PersonId]:
         """Return ``at_most`` persons that have one of ``tokens``; of a crowd, those with the lowest (random) ids.
 
-        Records whose flags hold the JSON member ``without`` are not looked for.
+        Records whose flags, as JSON with sorted members, have ``without`` in them (``%`` for anything between) are not
+        looked for.
         """
         wanted = list(tokens)
+        if not wanted:
+            return set()
         # The 64 bits find the rows, the 128 decide: they are those of one kind and epoch alone.
         query = select(token.c.person_id).where(
             token.c.lookup.in_({t.lookup for t in wanted}), token.c.value.in_({t.value for t in wanted})
@@ -80,7 +83,7 @@ class Index:
             query = query.join(record, record.c.record_id == token.c.record_id)
             query = query.where(record.c.flags.not_like(f"%{without.replace('_', '/_')}%", escape="/"))
         query = query.distinct().order_by(token.c.person_id).limit(at_most)
-        return {PersonId(found) for found in self._connection.execute(query).scalars()} if wanted else set()
+        return {PersonId(found) for found in self._connection.execute(query).scalars()}
 
     def load(self, persons: set[PersonId]) -> list[IndexedPerson]:
         """Return ``persons``, each with all of its records and those of the others it is under review with."""

@@ -205,7 +205,7 @@ def test_france_connect_claims_are_identities(published: Path, mapped: Map) -> N
         assert identity.warnings == ()
         assert (identity.sexe, identity.date_naissance.value) == ("M", claims["birthdate"])
         assert identity.birthplace == claims["birthplace"]
-        assert tokens_of(identity, HmacTokeniser(b"k" * 32, 1)).of("insi")
+        assert tokens_of(identity, HmacTokeniser(b"k" * 32, 1)).of("gxdp")
 
 
 # --- mutants --------------------------------------------------------------------------------------------------------
