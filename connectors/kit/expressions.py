@@ -72,7 +72,10 @@ def _closure(node: Any) -> Getter | None:
             return found
     parts = [_closure(child) for child in _joined(node)]
     steps = [part for part in parts if part is not None]
-    return build(node.get("value"), steps) if len(steps) == len(parts) else None
+    if len(steps) < len(parts):
+        return None
+    named = [child["value"] for child in node["children"]] if build is _select_dict else node.get("value")
+    return build(named, steps)
 
 
 def _joined(node: Any) -> list[Any]:
@@ -203,6 +206,8 @@ def _literal(constant: Any, _: Sequence[Getter]) -> Getter:
 
 
 def _chain(_: None, steps: Sequence[Getter]) -> Getter:
+    if len(steps) == 1:
+        return steps[0]
     if len(steps) == 2:
         first, second = steps
         return lambda value: second(first(value))
@@ -300,34 +305,40 @@ def _select_list(_: None, steps: Sequence[Getter]) -> Getter:
     return lambda value: None if value is None else [step(value) for step in steps]
 
 
-def _select_dict(_: None, steps: Sequence[Getter]) -> Getter:
-    return lambda value: None if value is None else dict(step(value) for step in steps)
-
-
-def _pair(name: str, steps: Sequence[Getter]) -> Getter:
-    (step,) = steps
-    return lambda value: (name, step(value))
+def _select_dict(names: Sequence[str], steps: Sequence[Getter]) -> Getter:
+    pairs = tuple(zip(names, steps, strict=True))
+    return lambda value: None if value is None else {name: step(value) for name, step in pairs}
 
 
 def _function(name: str, steps: Sequence[Getter]) -> Getter:
-    library = Functions()
+    library, accepted = Functions(), set[tuple[type, ...]]()
     known = library.FUNCTION_TABLE.get(name)
-    if known is not None and len(steps) == 1 and known["signature"] == (_ANY,):
-        call, (only,) = known["function"], steps
-        return lambda value: call(library, only(value))
+    by_type_alone = (
+        known is not None
+        and len(known["signature"]) == len(steps)
+        and _SIMPLE.issuperset(
+            kind for argument in known["signature"] for kind in (*argument["types"], *argument.keys() - {"types"})
+        )
+    )
 
     def get(value: Any) -> Any:
         given = [step(value) for step in steps]
+        types = tuple(map(type, given))
+        if types in accepted:  # the library takes longer over its check of types than over the call
+            return known["function"](library, *given)
         try:
-            return library.call_function(name, given)
+            found = library.call_function(name, given)
         except TypeError:  # what the library's own check of types lets through
             raise JMESPathError(name) from None
+        if by_type_alone:
+            accepted.add(types)
+        return found
 
     return get
 
 
-_ANY: Final[Mapping[str, Any]] = {"types": []}
-"""An argument of any type: there is nothing to check, and the library takes longer over that than over the call."""
+_SIMPLE: Final = frozenset({"string", "number", "boolean", "array", "object", "null"})
+"""Kinds of argument that a Python type alone is; of ``array-string`` each item must be looked at."""
 _CHAINS: Final = frozenset({"subexpression", "index_expression", "pipe"})
 _ORDERINGS: Final = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 _BUILDERS: Final[Mapping[str, _Builder]] = {
@@ -348,6 +359,6 @@ _BUILDERS: Final[Mapping[str, _Builder]] = {
     "flatten": _flatten,
     "multi_select_list": _select_list,
     "multi_select_dict": _select_dict,
-    "key_val_pair": _pair,
+    "key_val_pair": _chain,
     "function_expression": _function,
 }

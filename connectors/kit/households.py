@@ -6,7 +6,7 @@ own; about the others a member's fragment may hold the link alone (DESIGN §5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from connectors.kit.dates import PartialDate, parse_birth_date
@@ -34,15 +34,25 @@ def links_of(member: Member, members: Sequence[Member], links: Mapping[str, str]
     return [{"lien": link} for link in found if link is not None]
 
 
-def asked_about(asked: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]]) -> tuple[int, bool] | None:
+def first_names(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the compared forms of the first of somebody's given names."""
+    return given_names(names)[0].first
+
+
+def asked_about(
+    asked: Mapping[str, Any],
+    candidates: Sequence[Mapping[str, Any]],
+    firsts: Callable[[str | tuple[str, ...]], tuple[str, ...]] = first_names,
+) -> tuple[int, bool] | None:
     """Return which of ``candidates`` (identity traits) is the person ``asked`` about, and whether nothing contradicts.
 
     At least two of surname, first given name and birth date must agree, and one candidate must agree best; ``None``
-    otherwise: an answer about somebody else must not be filed under the person asked.
+    otherwise: an answer about somebody else must not be filed under the person asked. ``firsts`` is
+    :func:`first_names`, or what remembers its answers.
     """
-    scores, wanted = [], _compared(asked)
+    scores, wanted = [], _compared(asked, firsts)
     for index, candidate in enumerate(candidates):
-        verdicts = _agreements(wanted, _compared(candidate))
+        verdicts = _agreements(wanted, _compared(candidate, firsts))
         agreed, differing = verdicts.count(True), verdicts.count(False)
         if agreed >= 2:
             scores.append((agreed - differing, differing == 0, index))
@@ -57,10 +67,11 @@ _Compared = tuple[tuple[str, ...], tuple[str, ...], PartialDate]
 """Forms of the surname, forms of the first given name, birth date."""
 
 
-def _compared(traits: Mapping[str, Any]) -> _Compared:
+def _compared(traits: Mapping[str, Any], firsts: Callable[[str | tuple[str, ...]], tuple[str, ...]]) -> _Compared:
+    given = traits.get("prenoms") or ""
     return (
         surname_forms(str(traits.get("nom_naissance") or ""), str(traits.get("nom_usage") or "")),
-        given_names(traits.get("prenoms") or "")[0].first,
+        firsts(given if isinstance(given, str) else tuple(given)),
         parse_birth_date(str(traits.get("date_naissance") or ""))[0],
     )
 

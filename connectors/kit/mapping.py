@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple
 from jmespath.exceptions import JMESPathError
 
 from connectors.kit.expressions import Getter
-from connectors.kit.households import Member, asked_about, links_of
-from connectors.kit.mapping_columns import Column, Doubt, Place, Plan, Trait, place, plan_of, said, traits
+from connectors.kit.households import Member, asked_about, first_names, links_of
+from connectors.kit.mapping_columns import KEPT, Column, Doubt, Place, Plan, Trait, place, plan_of, said, traits
 from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Household, LineageRow, Subject, Value
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.transforms import Refused, is_blank
@@ -95,6 +95,7 @@ class Run:
             and all(map(registry.provenance_validator("base_legale").fits, {mapping.base_legale, *bases}))
         )
         self._instant = lru_cache(64)(_instant)
+        self._first_names = lru_cache(KEPT)(first_names)
 
     def apply(self, record: RawRecord) -> list[SubjectFragment | Quarantined]:
         """Return one fragment per person of ``record``, and an entry for each person who cannot be mapped.
@@ -166,10 +167,11 @@ class Run:
         if not people:
             return
         asked = _read(self._asked, scope, "demande")
-        if not any(name in asked for name in IDENTITY_FIELDS):
+        if _IDENTITY.isdisjoint(asked):
             return
         named = [own for own in people if own["identite"]]
-        match = asked_about(asked, [own["identite"] for own in named]) if named or len(people) > 1 else (0, True)
+        traits = [own["identite"] for own in named]
+        match = asked_about(asked, traits, self._first_names) if named or len(people) > 1 else (0, True)
         people = named or people
         if match is None:
             raise _about_another()
@@ -276,6 +278,7 @@ class _At(Exception):  # noqa: N818 (never leaves this module: it carries a refu
         self.refusal = refusal
 
 
+_IDENTITY: Final = frozenset(IDENTITY_FIELDS)
 _NOTHING: Final = ""
 """What a rule decides whose condition does not hold: no statement."""
 

@@ -6,7 +6,7 @@ Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,13 +61,14 @@ class Value:
         if isinstance(raw, str):  # almost all
             if not raw or raw.isspace():
                 return None
-            misread = is_misread(raw)
+            texts: Sequence[Any] = (raw,)
         elif is_blank(raw):
             return None
         else:
-            misread = isinstance(raw, list) and any(isinstance(text, str) and is_misread(text) for text in raw)
-        if misread:
-            raise Refused(Reason.ENCODING)
+            texts = raw if isinstance(raw, list) else ()
+        for text in texts:
+            if isinstance(text, str) and not text.isascii() and is_misread(text):
+                raise Refused(Reason.ENCODING)
         return self.transform(raw, self.table)
 
 

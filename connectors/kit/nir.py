@@ -27,7 +27,7 @@ def parse_nir(text: str) -> tuple[str | None, Reason | None]:
     13 or 15 characters, spaces, dots and hyphens ignored; a key that is given must be right. ``PROVISIONAL`` comes
     *with* a number; every other reason without.
     """
-    number = clean(text, " .-").strip().upper()
+    number = (text if text.isascii() and text.isalnum() else clean(text, " .-").strip()).upper()
     if not number:
         return None, Reason.ABSENT
     if len(number) not in (13, 15):

@@ -87,7 +87,10 @@ class Quarantined:
 
 
 class Reader(Protocol):
-    """Streams the records of one file. Built from the options of a manifest, which it has already checked."""
+    """Streams the records of one file. Built from the options of a manifest, which it has already checked.
+
+    A reader of small records may have an ``at_once``: how many of them may be held together (1 without it).
+    """
 
     def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
         """Yield every record of ``stream`` in order, and an entry for each that cannot be read.

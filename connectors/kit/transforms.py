@@ -27,6 +27,7 @@ Transform = Callable[[Any, Table], Any]
 _FRENCH_DATE = re.compile(r"([0-3][0-9])/([01][0-9])/([0-9]{4})")
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?")
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
+_EUROS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?")
 _FIRST_YEAR = 1900
 _LARGEST = Decimal(10) ** 9
 
@@ -185,6 +186,8 @@ def integer(value: Any, _: Table) -> int:
 
 def money(value: Any, _: Table) -> int | float:
     """Euros, to the cent: ``0001675.00`` and ``1 675,00`` are 1675."""
+    if isinstance(value, str) and _EUROS.fullmatch(value):  # almost all of a stream's
+        return float(value) if value.partition(".")[2].strip("0") else int(value.partition(".")[0])
     number = _decimal(value)
     if -number.as_tuple().exponent > 2 and number != round(number, 2):  # type: ignore[operator]
         raise Refused(Reason.BAD_NUMBER, "centimes")

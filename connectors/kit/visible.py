@@ -12,6 +12,9 @@ _UNSEEN: Final = re.compile("[\u00ad\u061c\u200b-\u200f\u2060-\u2064\ufeff]")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 """Control characters, and those that make a text read otherwise than it is written (Unicode TR 36)."""
 
+_LED: Final = re.compile("[\u00c2-\u00f4][^\x00-\x7f]")
+"""How the two encodings read the first two bytes of a UTF-8 sequence: a text without such a pair was none."""
+
 
 def visible(text: str) -> str | None:
     """Return ``text`` trimmed, line breaks and tabs as a space, invisible marks gone.
@@ -30,7 +33,7 @@ def is_misread(text: str) -> bool:
     """
     if text.isascii():
         return False
-    for encoding in ("windows-1252", "latin-1"):
+    for encoding in ("windows-1252", "latin-1") if _LED.search(text) else ():
         try:
             text.encode(encoding).decode("utf-8")
         except UnicodeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tomllib
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import jmespath
@@ -117,6 +118,20 @@ def test_bad_expressions_are_refused_at_once(text: str) -> None:
 )
 def test_transforms(name: str, value: Any, table: dict[str, Any], expected: Any) -> None:
     assert BUILT_IN[name](value, table) == expected
+
+
+@given(st.from_regex(r"[0-9]{1,10}(\.[0-9]{0,3})?", fullmatch=True))
+def test_an_amount_is_what_decimal_arithmetic_says(written: str) -> None:
+    exact = Decimal(written)
+    fits = exact <= 10**9 and exact == round(exact, 2)
+    try:
+        found = BUILT_IN["money"](written, {})
+    except Refused:
+        assert not fits
+        return
+    assert fits
+    assert found == (int(exact) if exact == int(exact) else float(round(exact, 2)))
+    assert isinstance(found, int) == (exact == int(exact))
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,6 @@ class CsvReader(TableReader):
     it once an accent has been seen), ``max_cell`` (4,096 characters), ``max_line`` (65,536 bytes).
     """
 
-    ahead = 64
-
     def __init__(self, given: Mapping[str, Any]) -> None:
         found = options(
             given,

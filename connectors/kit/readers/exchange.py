@@ -20,7 +20,7 @@ from connectors.kit.readers.bounds import MEBIBYTE, lines, options, reason_of, u
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
-Parse = Callable[[str, int], object]
+Parse = Callable[[bytes, int], object]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _MAX_YAML: Final = 256 * 1024
@@ -83,13 +83,10 @@ class ExchangeReader:
         yield self._exchange("document", b"\n".join(parts), parse)
 
     def _exchange(self, position: str, data: bytes, parse: Parse) -> RawRecord | Quarantined:
-        text = utf8(data)
-        if text is None:
-            return Quarantined(position, "", Reason.ENCODING)
         try:
-            value = parse(text, self._max)
+            value = parse(data.removeprefix(_BOM), self._max)
         except MaillonError as error:
-            return Quarantined(position, "", reason_of(error))
+            return Quarantined(position, "", Reason.ENCODING if utf8(data) is None else reason_of(error))
         if not isinstance(value, dict):
             return Quarantined(position, "", Reason.SCHEMA, "type")
         status = _status(value.get("status"))
@@ -118,11 +115,14 @@ def _is_json(text: bytes, limit: int) -> bool:
     return True
 
 
-def _json(text: str, limit: int) -> object:
-    return strict_json.loads(text, max_bytes=limit)
+def _json(data: bytes, limit: int) -> object:
+    return strict_json.loads(data, max_bytes=limit)
 
 
-def _yaml(text: str, _: int) -> object:
+def _yaml(data: bytes, _: int) -> object:
+    text = utf8(data)
+    if text is None:
+        raise MaillonError(ErrorKind.MALFORMED, "not UTF-8")
     try:
         return yaml.load(text, Loader=TextLoader)  # noqa: S506 (a SafeLoader with less, below)
     except (yaml.YAMLError, RecursionError):

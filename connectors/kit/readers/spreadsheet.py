@@ -32,6 +32,7 @@ class SpreadsheetReader(TableReader):
         self._key, self._lines = (list(given.get(name, ())) for name in ("group_by", "lines"))
         if not {*self._key, *self._lines} <= self.columns.known or bool(self._key) != bool(self._lines):
             raise MaillonError(ErrorKind.CONFIGURATION, "options group_by, lines: columns, both or neither")
+        self.at_once = 1 if self._key else self.at_once  # a record of many lines is not small
 
     def laid_out(self, layout: Layout) -> SpreadsheetReader:
         """Return a reader of either kind of file, laid out as ``layout`` says."""
