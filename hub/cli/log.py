@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from connectors.kit.receipts.keys_file import keys_file
-from connectors.kit.runtime.clock import from_epoch
-from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.keys import PublicJwk, public_jwk
-from connectors.kit.seal import Typ, peek
-from connectors.kit.trust import Directory, fingerprint
+from connectors.kit.trust import fingerprint
+from hub.cli.directory_files import open_directory
 from hub.cli.ledger_evidence import check_evidence
+from hub.cli.log_audit import export_command, fsck_command
 from hub.cli.output import json_option, print_answer
 
 
@@ -23,7 +20,8 @@ def log() -> None:
     """The log of every event: who may check it, and whether it is whole."""
 
 
-log.add_command(check_evidence)
+for command in (check_evidence, fsck_command, export_command):
+    log.add_command(command)
 
 
 @log.command("keys")
@@ -63,24 +61,3 @@ def keys(home: Path, quorum: int | None, faulty: int, out: Path | None, as_json:
         "They are vouched for by the consortium root. Whoever uses them compares this fingerprint:",
         f"  {told['root_fingerprint']}",
     )
-
-
-def open_directory(home: Path) -> tuple[PublicJwk, Directory]:
-    """Return the root's public key and the directory of a home, whatever its age.
-
-    Raises ``MaillonError(CONFIGURATION)`` when one is missing, ``UNTRUSTED_DIRECTORY`` when the root did not sign it.
-    """
-    found: dict[str, Any] = {}
-    for name in ("root.pub.jwk", "directory.jws"):
-        try:
-            found[name] = (home / name).read_text("utf-8").strip()
-        except OSError:
-            raise MaillonError(ErrorKind.CONFIGURATION, f"{name} is missing in the folder given") from None
-    try:
-        root = public_jwk(json.loads(found["root.pub.jwk"]), "Ed25519")
-        token = found["directory.jws"]
-        signed_at = from_epoch(int(peek(token, Typ.DIRECTORY)["issued_at"]))
-    except (ValueError, KeyError, TypeError):
-        raise MaillonError(ErrorKind.CONFIGURATION, "root.pub.jwk or directory.jws does not read") from None
-    # As of when it was signed: a receipt outlives the directory of its day.
-    return root, Directory.verify(token, root, signed_at, 1)

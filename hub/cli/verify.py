@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -39,7 +39,7 @@ _SAID = {
 
 
 @click.command("verify")
-@click.argument("receipt", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("receipt", metavar="RECEIPT", type=click.Path(path_type=Path, exists=True))
 @click.option("--keys", "keys_file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--root", "fingerprint", help="Fingerprint of the consortium root the keys must come from.")
 @click.option("--notice", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The text that was shown.")
@@ -57,18 +57,22 @@ def verify(
 ) -> None:
     """Check RECEIPT offline and say in plain words what it proves, and what it does not.
 
+    RECEIPT may also be the folder of an exported log (maillon log export).
+
     \b
     Exit codes: 0 it holds, 1 it does not, 2 a file is unusable, 4 it holds but too few witnesses have seen it
     Example:  maillon verify recu.json --keys cles.json
     """
     try:
         keys = KeysFile.read(keys_file)
-        value = read_receipt(receipt)
+        value = {} if receipt.is_dir() else read_receipt(receipt)
     except MaillonError as error:
         click.echo(f"maillon: {error.kind.value}: {error.detail}", err=True)
         sys.exit(EXIT_UNUSABLE)
     if fingerprint is not None:
         keys.check_root(fingerprint)
+    if receipt.is_dir():
+        _check_folder(receipt, keys, language, as_json)
     checked = check_receipt(value, keys.keys)
     if checked.verdict.holds:
         _check_beside(checked, notice, digest)
@@ -78,6 +82,32 @@ def verify(
         for line in _lines(checked, keys, language):
             click.echo(line)
     sys.exit((0 if checked.is_witnessed else EXIT_PARTIAL) if checked.verdict.holds else EXIT_REFUSED)
+
+
+def _check_folder(folder: Path, keys: KeysFile, language: Language, as_json: bool) -> NoReturn:
+    """Check an exported log, say what came of it, and leave."""
+    from connectors.kit.receipts.exported import check_export
+
+    verdict = check_export(folder, keys.keys)
+    told = {
+        "fr": (
+            f"JOURNAL ENTIER : {verdict.size} événements de « {verdict.origin} », aucun modifié ni manquant.",
+            f"Témoins : {', '.join(verdict.witnesses) or 'trop peu'}.",
+            f"JOURNAL REFUSÉ : {verdict.code}, événement {verdict.index}.",
+        ),
+        "en": (
+            f"WHOLE LOG: {verdict.size} events of “{verdict.origin}”, none altered, none missing.",
+            f"Witnesses: {', '.join(verdict.witnesses) or 'too few'}.",
+            f"LOG REFUSED: {verdict.code}, event {verdict.index}.",
+        ),
+    }[language]
+    holds = verdict.code is None
+    if as_json:
+        print_json(asdict(verdict) | {"holds": holds})
+    else:
+        for line in told[:2] if holds else told[2:]:
+            click.echo(line)
+    sys.exit((0 if verdict.is_witnessed else EXIT_PARTIAL) if holds else EXIT_REFUSED)
 
 
 def _check_beside(checked: Checked, notice: Path | None, digest: str | None) -> None:

@@ -14,6 +14,7 @@ from consent.ledger.leaf import EventClass, Leaf
 from consent.ledger.merkle import leaf_hash
 from hub.log_check import rows
 from hub.log_check.chains import Chains
+from hub.log_check.erasures import check_leave, kept_by
 from hub.log_check.finding import wrong
 from hub.log_check.keybook import KeyBook, require
 from hub.log_check.rows import ACCESS, AGENT, CHILDREN, CONSENT, EVENT_TABLES, FIELD, MATCH, OF_CLASS, Event, Table
@@ -23,6 +24,7 @@ from hub.store.sealing import event_id_bytes, open_event
 
 _JOURNAL: Final = """SELECT seq, event_id, class, at, commitment, ciphertext_digest, sealed, emptied_by
 FROM journal ORDER BY seq"""
+_EMPTIERS: Final = ("erasure", "retention")
 _HEADS: Final = """SELECT p.person_id, h.n, h.leaf_hash FROM person p
 LEFT JOIN subject_head h ON h.person_id = p.person_id ORDER BY p.person_id"""
 
@@ -41,6 +43,7 @@ class _Beside:
 
     rows: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     fields: dict[int, dict[str, str]] = field(default_factory=dict)
+    kept: dict[int, str] = field(default_factory=dict)
 
     def of(self, table: Table, seq: int) -> dict[str, Any] | None:
         return self.rows[table.name].get(seq)
@@ -66,10 +69,12 @@ def check_events(snapshot: Snapshot, keys: KeyBook, progress: Progress) -> Told:
     _check_orphans(snapshot)
     count = (snapshot.one("SELECT count(*) FROM journal") or (0,))[0]
     done = 0
+    kept = kept_by(snapshot)
     for batch in snapshot.batches(_JOURNAL):
         beside = _beside(snapshot, batch[0][0], batch[-1][0])
+        beside.kept = kept
         for row in batch:
-            _check_event(row, beside, keys, chains, told)
+            _check_event(snapshot, row, beside, keys, chains, told)
         done += len(batch)
         progress(done, count)
     chains.check(snapshot.rows(_HEADS))
@@ -91,7 +96,7 @@ def _check_content(seq: int, digest: bytes, sealed: Any, emptied_by: Any, emptie
         wrong("journal", place, "ciphertext")
 
 
-def _check_event(row: Row, beside: _Beside, keys: KeyBook, chains: Chains, told: Told) -> None:
+def _check_event(snapshot: Snapshot, row: Row, beside: _Beside, keys: KeyBook, chains: Chains, told: Told) -> None:
     seq, event_id, name, at, commitment, digest, sealed, _ = row
     place, tables = f"seq {seq}", OF_CLASS[name]
     there = [table for table in EVENT_TABLES if beside.of(table, seq) is not None]
@@ -101,12 +106,16 @@ def _check_event(row: Row, beside: _Beside, keys: KeyBook, chains: Chains, told:
         told.emptied += 1
         chains.closed(seq)
         return
-    if len(there) != (1 if tables else 0) or not set(there) <= set(tables):
+    kept = beside.kept.get(seq) if name == "consent" and not there else None
+    if (kept is None and len(there) != (1 if tables else 0)) or not set(there) <= set(tables):
         strange = next((each for each in there if each not in tables), None)
         wrong((strange or (tables or EVENT_TABLES)[0]).name, place, "extra" if strange else "missing")
     table = there[0] if there else None
     found = {} if table is None else beside.of(table, seq) or {}
-    key, owner = _key(table, found, keys, place)
+    if kept is None:
+        key, owner = _key(table, found, keys, place)
+    else:  # of an erased person, kept as proof: only the erasure's id leads to it
+        key, owner = require(keys.secret(kept, "k_consent"), "kept_consent", place), kept
     leaf = Leaf(EventClass(name), event_id_bytes(event_id), at, commitment, digest)
     try:
         opening = open_event(key, leaf, sealed)
@@ -118,6 +127,8 @@ def _check_event(row: Row, beside: _Beside, keys: KeyBook, chains: Chains, told:
         wrong("journal", place, "content")
     told.opened += 1
     _check_row(table, found, beside, Event(event_id, at, opening.r32, body), seq, keys)
+    if name in _EMPTIERS:
+        check_leave(snapshot, seq, name, body, at)
     if (link is None) is not (owner is None):
         wrong("journal", place, "chain")
     if owner is not None and link is not None:
