@@ -40,7 +40,7 @@ def fsck_command(
 
     \b
     Exit codes: 0 nothing wrong, 1 something is, 2 wrong usage
-    Example:    maillon log fsck --home /srv/maillon/hub --against checkpoint.2026-11
+    Example:  maillon log fsck --home /srv/maillon/hub --against checkpoint.2026-11
     """
     database, trust = _given(home, db, keys_file, against)
     report = trust if isinstance(trust, Report) else fsck(database, trust, home=home, step=_draw(as_json))
