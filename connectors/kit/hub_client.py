@@ -104,6 +104,14 @@ class HubClient:
             raise FarSideError(ErrorKind.MALFORMED, "agreements is not a list of texts")
         return agreements
 
+    def ask_index(self, operation: str, document: Mapping[str, object]) -> dict[str, Any]:
+        """Call one of the index's operations (``reviews/search``, ``persons/split``, …); returns its answer."""
+        return self._post(f"/v1/{operation}", document, _object)
+
+    def index_stats(self) -> dict[str, Any]:
+        """Return counts over the index (DPO, operator)."""
+        return _object(self._transport.call_json("GET", f"{self._url}/v1/index/stats", bearer=self._bearer()))
+
     def suspend(self, slug: str, suspended: bool, reason: str) -> dict[str, Any]:
         """Suspend a partner at the hub, or end its suspension (operator)."""
         return self._post("/v1/partners/suspend", {"slug": slug, "suspended": suspended, "reason": reason}, _object)

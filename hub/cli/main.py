@@ -20,7 +20,7 @@ _COMMANDS = {
     "edge": ("hub.cli.edge", "edge"),
     "ingest": ("hub.cli.edge", "ingest_files"),
     "connector": ("hub.cli.matching", "connector"),
-    "index": ("hub.cli.index", "index"),
+    "index": ("hub.cli.index_family", "index"),
     "simulate": ("hub.cli.simulate", "simulate"),
     "consent": ("hub.cli.consent", "consent"),
     "pull": ("hub.cli.pull", "pull"),

@@ -59,6 +59,7 @@ def search(
     naming_person = view == "dpo" and "ref" in criteria
     where = AccessFilter(
         owner=person if "erasure_id" not in criteria else _named_erasure(uow, view, criteria),
+        also=() if person is None else uow.identity.family(person)[1:],
         trace_id=criteria.get("trace_id"),
         # A trace id is known to the partner that asked: from anyone else it would only confirm a guess.
         asked_by=reader.name if reader.partner is not None and "trace_id" in criteria else None,
@@ -75,7 +76,12 @@ def search(
     )
     found, after = uow.access.search(where, limit)
     _log_reading(uow, policy, reader, person, criteria, len(found))
-    rows = [_shown(row, reader, view, policy, keyring) for row in found if view != "usager" or _concerns_person(row)]
+    wrong = uow.identity.wrong_among([row.seq for row in found])
+    rows = [
+        _shown(row, reader, view, policy, keyring) | ({"wrong_link": True} if row.seq in wrong else {})
+        for row in found
+        if view != "usager" or _concerns_person(row)
+    ]
     return {"rows": rows, "next": after}
 
 
@@ -93,7 +99,7 @@ def explain_trace(uow: UnitOfWork, policy: Policy, trace_id: str) -> dict[str, A
     if not governing:
         raise MaillonError(ErrorKind.NOT_FOUND, "no decision has this trace_id", pointer="/trace_id")
     row, first = governing[-1], governing[0]
-    stored = [] if row.person_id is None else [e for e in uow.consents.of(row.person_id) if e.seq < row.seq]
+    stored = [] if row.person_id is None else uow.consents.of(row.person_id, before=row.seq)
     state = fold(events_of(stored, policy)).without(row.payload["set_aside"])
     record = row.payload["record"]
     decisions = []
@@ -147,6 +153,13 @@ def log_kept_agreements(
 ) -> None:
     """Append that ``reader`` read the agreements of an erased person that are kept as proof."""
     _log_reading(uow, policy, reader, None, {"view": "agreements", **criteria}, found)
+
+
+def log_index_reading(
+    uow: UnitOfWork, policy: Policy, reader: Reader, person: PersonId | None, criteria: Mapping[str, Any], found: int
+) -> None:
+    """Append that ``reader`` read who is linked with whom (of ``person``, or of doubts in general)."""
+    _log_reading(uow, policy, reader, person, {"view": "index", **criteria}, found)
 
 
 def _check_may_read(reader: Reader, view: str) -> None:

@@ -89,7 +89,8 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
     state, stored = state_of(uow, policy, person)
     before = uow.consents.by_digest(submission.digest)
     if before is None:
-        if uow.consents.owner_of(event.record_id) not in (None, person):
+        owners = uow.consents.owners_of(event.record_id)
+        if owners and person not in owners:
             raise MaillonError(ErrorKind.CONFLICT, "record_id is another record's", pointer="/record_id")
         try:
             check_transition(state, event)
@@ -105,7 +106,7 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
             salt=submission.salt,
         )
         state = fold([*events_of(stored, policy), event])
-    elif before.person_id != person:
+    elif person not in uow.consents.owners_of(event.record_id):
         raise MaillonError(ErrorKind.CONFLICT, "this event is another person's")
     record = state.records[event.record_id]
     return {
@@ -140,7 +141,9 @@ def search(uow: UnitOfWork, keyring: Keyring, policy: Policy, partner: Directory
 def state_of(uow: UnitOfWork, policy: Policy, person: PersonId) -> tuple[PersonState, Sequence[StoredEvent]]:
     """Return a person's folded state and the events it comes from."""
     stored = uow.consents.of(person)
-    return fold(events_of(stored, policy)), stored
+    state = fold(events_of(stored, policy))
+    doubtful = {event.record_id for event in stored if not event.gives}
+    return state.without(doubtful) if doubtful else state, stored
 
 
 def events_of(stored: Sequence[StoredEvent], policy: Policy) -> list[ConsentEvent]:

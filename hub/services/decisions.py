@@ -74,7 +74,8 @@ class Standing:
     decisions: tuple[SourceDecision, ...]
     events: tuple[StoredEvent, ...]
     set_aside: frozenset[str]
-    """Records some event of which comes from a collector that is suspended or collects no more: they give nothing."""
+    """Records some event of which comes from a collector that is suspended or collects no more, or may be another
+    person's since a link was corrected: they give nothing."""
 
     def still_holds(self, uow: UnitOfWork, policy: Policy, directory: Directory) -> bool:
         """Say whether nothing it relies on has moved: person, policy, partners and keys, and the passing of time."""
@@ -130,7 +131,7 @@ def survey(
     suspended = uow.partners.suspended()
     # No source believes a collector that may not act; what it wrote down as refused is kept all the same.
     collecting = {partner.slug for partner in directory.partners() if partner.is_active and partner.can_collect}
-    set_aside = frozenset(event.record_id for event in events if event.collector not in collecting - suspended)
+    set_aside = frozenset(e.record_id for e in events if not e.gives or e.collector not in collecting - suspended)
     state = state.without(set_aside) if set_aside else state
     # The requester itself may have been suspended, or have left, since it signed in: then nothing goes.
     active = {partner.slug for partner in directory.partners() if partner.is_active} - suspended

@@ -90,10 +90,12 @@ def erase(eraser: Eraser, decision: Decision) -> str:
     """Erase the person of a decision and return the erasure's id; the same decision again changes nothing.
 
     When it returns, no key and no row of the person is left in the hub's files. Raises
-    ``MaillonError(UNKNOWN_SUBJECT)`` when the partner registered no one under the ref, ``STORAGE`` when the disk
-    refuses: untouched then, or finished at the next start.
+    ``MaillonError(UNKNOWN_SUBJECT)`` when the partner registered no one under the ref, ``CONFLICT`` while the person is
+    joined with another or shares agreements with one, ``STORAGE`` when the disk refuses: untouched then, or finished
+    at the next start.
     """
     keyring, deadlines = eraser.keyring, eraser.deadlines
+    copies: list[PersonId] = []
 
     def write(uow: UnitOfWork) -> str:
         before = uow.erasures.find(decision=decision.digest)
@@ -102,6 +104,9 @@ def erase(eraser: Eraser, decision: Decision) -> str:
         person = resolve(uow, keyring, decision.partner, decision.ref)
         if person is None:
             raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref", pointer="/ref")
+        if uow.identity.is_tangled(person):
+            raise MaillonError(ErrorKind.CONFLICT, "joined with another person, or shares agreements: split first")
+        copies.extend(uow.identity.secret_owners(person) - {person})
         held, until = uow.erasures.held(person), decision.reason.proof_until(uow.at)
         erasure_id = new_uuid()
         _write(uow, held, erasure_id, decision.jws, until if held.events else None, deadlines, replayed=False)
@@ -109,6 +114,9 @@ def erase(eraser: Eraser, decision: Decision) -> str:
 
     erasure_id = eraser.writer.run(write)
     finish(eraser)
+    for copy in copies:
+        # Made by a split, of a secret that makes refs: it opens nothing, and a crash before this leaves it an orphan.
+        eraser.writer.run(partial(_destroy_copy, copy=copy, erasure_id=erasure_id))
     return erasure_id
 
 
@@ -221,6 +229,10 @@ def _again(uow: UnitOfWork, entry: Erased, person: PersonId | None, deadlines: D
 def _destroy(uow: UnitOfWork, row: ErasureRow, person: PersonId) -> None:
     uow.secrets.erase(person, row.erasure_id, proof_until=row.kept_until)
     uow.erasures.finished(row.erasure_id)
+
+
+def _destroy_copy(uow: UnitOfWork, copy: PersonId, erasure_id: str) -> None:
+    uow.secrets.erase(copy, erasure_id)
 
 
 def _decision_of(uow: UnitOfWork, row: ErasureRow) -> str:

@@ -14,7 +14,7 @@ from connectors.kit import seal
 from connectors.kit.runtime import b64url, strict_json
 from connectors.kit.runtime.clock import from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import OrderId, Ref
+from connectors.kit.runtime.ids import OrderId, PersonId, Ref
 from connectors.kit.seal import Typ
 from connectors.kit.transport import INDISPONIBLE, JOSE, Transport, outcome_of
 from connectors.kit.trust import DirectoryPartner, OperationalKeys
@@ -72,6 +72,8 @@ class Planned:
     fields: int
     leaf: Leaf
     authorities: tuple[str, ...]
+    pseudonym_of: PersonId
+    """Whose secret makes the ref this source has of the person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from hub.index.placing import candidates, evidence, place
 from hub.index.rules import Candidate, IndexRecord, Link, New, Review, match
 from hub.index.settle import Flood
 from hub.keyring import Keyring
+from hub.services.pseudonyms import refs_at
 from hub.store.index import IndexedToken
 from hub.store.matches import Match, MatchKind
 from hub.store.pairs import FLOODED
@@ -114,15 +115,13 @@ def register(
             uow.persons.undeclare(person, slug, record_id)
         persons.append(person)
     uow.matches.append_all(matches)
-    held = uow.secrets.refs(person for person in persons if person is not None)
+    refs = refs_at(uow, keyring, slug, {person for person in persons if person is not None})
     answers = []
     for whose, registration in zip(persons, registrations, strict=True):
         if whose is None:
             answers.append({"record_key": registration.record_key, "refused": ErrorKind.CONFLICT.value})
             continue
-        ref = keyring.ref(slug, held[whose])
-        uow.persons.add_ref(whose, slug, keyring.ref_epoch, keyring.ref_lookup(slug, ref))
-        answers.append({"record_key": registration.record_key, "ref": ref})
+        answers.append({"record_key": registration.record_key, "ref": refs[whose]})
     return answers
 
 
@@ -193,6 +192,6 @@ def _ask_a_human(uow: UnitOfWork, person: PersonId, record_id: str, answer: Link
             }
             for agreement in answer.pattern
         }
-    uow.index.open_review(person, record_id, patterns)
+    asked = uow.reviews.open(person, record_id, patterns)
     told = ("doubt", "rule", "kinds")
-    return [{name: pattern[name] for name in told if name in pattern} for pattern in patterns.values()]
+    return [{name: patterns[whom][name] for name in told if name in patterns[whom]} for whom in asked]

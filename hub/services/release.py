@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from connectors.kit import seal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import OrderId, new_trace_id, new_uuid
+from connectors.kit.runtime.ids import OrderId, PersonId, new_trace_id, new_uuid
 from connectors.kit.transport import INDISPONIBLE, PERSONNE_INCONNUE
 from hub.services.decisions import SourceDecision, Standing, survey
 from hub.services.orders import Planned, Received, send_all, sign_order
@@ -78,7 +78,7 @@ def gate_one(uow: UnitOfWork, hub: Hub, request: PullRequest) -> Plan:
     person = resolve(uow, hub.keyring, request.recipient.slug, request.ref)
     standing = survey(uow, hub.policy.get(), hub.directory.get(), request, person)
     trace = Trace(new_trace_id(), new_operation_id(), person, request, uow.at)
-    return _decided(uow, trace, standing, standing.decisions, ())
+    return _decided(uow, trace, standing, standing.decisions, (), hub.keyring.ref_epoch)
 
 
 def gate_two(
@@ -106,7 +106,7 @@ def gate_two(
         else:
             missing.append(replace(item, fragment=None, outcome=INDISPONIBLE))
     if again:
-        return _decided(uow, plan.trace, standing, again, (*passed, *missing))
+        return _decided(uow, plan.trace, standing, again, (*passed, *missing), hub.keyring.ref_epoch)
     _delivered(uow, plan, standing, passed, missing)
     return Delivery(plan.trace, standing, tuple(passed), tuple(missing))
 
@@ -129,6 +129,7 @@ def _decided(
     standing: Standing,
     asked: Sequence[SourceDecision],
     kept: tuple[Received, ...],
+    ref_epoch: int,
 ) -> Plan:
     """Log the decision, and one row per order; an order carries the leaf of its own row, so that two sources
     shown theirs have nothing to join on."""
@@ -152,11 +153,18 @@ def _decided(
         "decisions": [decision.to_log() for decision in standing.decisions],
     }
     uow.access.append(access_event(trace, said, standing.policy.version, uow.at, more=more, fields=withheld))
-    orders = [_ordered(uow, trace, standing, decision) for decision in asked if decision.sendable]
+    pseudonyms = {} if trace.person is None else uow.persons.refs_of(trace.person, ref_epoch)
+    orders = [
+        _ordered(uow, trace, standing, decision, pseudonyms[decision.source.slug])
+        for decision in asked
+        if decision.sendable and decision.source.slug in pseudonyms
+    ]
     return Plan(trace, standing, tuple(orders), kept)
 
 
-def _ordered(uow: UnitOfWork, trace: Trace, standing: Standing, decision: SourceDecision) -> Planned:
+def _ordered(
+    uow: UnitOfWork, trace: Trace, standing: Standing, decision: SourceDecision, pseudonym_of: PersonId
+) -> Planned:
     relied_on = frozenset(decision.decision.consent_ids)
     said = Outcome(
         AccessKind.ORDERED,
@@ -170,16 +178,12 @@ def _ordered(uow: UnitOfWork, trace: Trace, standing: Standing, decision: Source
     )
     leaf = uow.access.append(event).leaf
     authorities = tuple(row.jws for row in standing.events if row.record_id in relied_on)
-    return Planned(order_id, decision.source, decision.sendable, leaf, authorities)
+    return Planned(order_id, decision.source, decision.sendable, leaf, authorities, pseudonym_of)
 
 
 def _order(hub: Hub, plan: Plan) -> list[Received]:
     """Sign and send the plan's orders, every one at the same time; no transaction is open."""
-    person, request = plan.trace.person, plan.trace.request
-    secret = None if person is None else hub.secrets.refs([person]).get(person)
-    if secret is None:
-        # The person was erased between the two: no source can be told whom the order is about.
-        return []
+    request, secrets = plan.trace.request, hub.secrets.refs({planned.pseudonym_of for planned in plan.orders})
     keys, at, policy = hub.operational(), hub.clock.now(), plan.standing.policy
     signed = {
         planned.order_id: (
@@ -187,7 +191,7 @@ def _order(hub: Hub, plan: Plan) -> list[Received]:
             sign_order(
                 planned,
                 request,
-                hub.keyring.ref(planned.source.slug, secret),
+                hub.keyring.ref(planned.source.slug, secrets[planned.pseudonym_of]),
                 policy.index.paths(planned.fields),
                 policy.version,
                 keys,
@@ -195,6 +199,8 @@ def _order(hub: Hub, plan: Plan) -> list[Received]:
             ),
         )
         for planned in plan.orders
+        # The person was erased between the two: no source can be told whom the order is about.
+        if planned.pseudonym_of in secrets
     }
     return send_all(hub.pool, hub.sources, signed, request.certificate.seal_key_id, at, hub.clock.now)
 
@@ -278,7 +284,8 @@ def _gaps(delivery: Delivery) -> list[dict[str, str]]:
         elif not decision.is_holder:
             outcome = PERSONNE_INCONNUE
         else:
-            outcome = outcomes.get(slug, SANS_DOSSIER)
+            # Something could be sent, but the source knows the person by no ref of its own yet.
+            outcome = outcomes.get(slug, INDISPONIBLE if decision.sendable else SANS_DOSSIER)
         gaps.append({"source": slug, "outcome": outcome})
     return gaps
 

@@ -13,11 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, exists, insert, or_, select
 
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.ids import EventId, PersonId
 from consent.ledger.leaf import EventClass, Leaf
+from hub.store.identity_tables import split_access
 from hub.store.journal import Journal, opening_of
 from hub.store.sealing import canonical
 from hub.store.secrets import SecretStore
@@ -103,9 +104,11 @@ class AccessRow:
 
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
-    """Which rows; every member given must hold. ``owner`` is a person, or the receipt of an erased one's erasure."""
+    """Which rows; every member given must hold. ``owner`` is a person, or the receipt of an erased one's erasure;
+    ``also`` the persons that turned out to be it."""
 
     owner: str | None = None
+    also: tuple[str, ...] = ()
     trace_id: str | None = None
     asked_by: str | None = None
     partner: str | None = None
@@ -172,8 +175,9 @@ class AccessLog:
         """
         conditions = _conditions(where)
         if where.owner is not None:
-            tags = [trace.tag for trace in self._secrets.traces_of(where.owner)]
-            conditions.append(access_event.c.subject_tag.in_(tags))
+            tags = [t.tag for owner in (where.owner, *where.also) for t in self._secrets.traces_of(owner)]
+            shared = select(split_access.c.seq).where(split_access.c.person_id == where.owner)
+            conditions.append(or_(access_event.c.subject_tag.in_(tags), access_event.c.seq.in_(shared)))
         query = _ROWS.where(*conditions).order_by(access_event.c.seq.desc()).limit(limit)
         found = self._connection.execute(query).all()
         return self._opened(found, where.owner), found[-1].seq if len(found) == limit else None

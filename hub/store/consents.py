@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, true, union_all
 
 from connectors.kit.runtime.ids import PersonId
 from consent.ledger.leaf import EventClass
+from hub.store.identity_tables import consent_owner
 from hub.store.journal import Journal, opening_of
 from hub.store.sealing import Opening, receipt_id_of
 from hub.store.secrets import SecretStore
@@ -28,6 +29,8 @@ class StoredEvent:
     jws: str
     receipt_id: str
     at: datetime
+    gives: bool = True
+    """False: what it refuses stands, what it allows does not (whose it is can no longer be told)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +44,37 @@ class Accepted:
 
 
 # Written once: building a statement costs more than running it.
-_OF = (
-    select(*(consent_event.c[name] for name in ("person_id", "seq", "record_id", "kind", "collector", "receipt_id")))
-    .add_columns(*(journal.c[n] for n in ("event_id", "class", "at", "commitment", "ciphertext_digest", "sealed")))
-    .join(journal, journal.c.seq == consent_event.c.seq)
-    .where(consent_event.c.person_id == bindparam("person_id"))
-    .order_by(consent_event.c.seq)
+_EVENT = (
+    *(consent_event.c[name] for name in ("person_id", "seq", "record_id", "kind", "collector", "receipt_id")),
+    *(journal.c[name] for name in ("event_id", "class", "at", "commitment", "ciphertext_digest", "sealed")),
 )
+_IS_OWNERS = (consent_owner.c.event_seq == consent_event.c.seq) & (
+    consent_owner.c.given_under == consent_event.c.person_id
+)
+_CHANGED = select(consent_owner.c.event_seq).where(
+    consent_owner.c.event_seq == consent_event.c.seq, consent_owner.c.since_seq < bindparam("before")
+)
+# A person's own, where no human gave them to somebody else, and those that were given to it.
+_OF = union_all(
+    select(*_EVENT, true().label("gives"))
+    .join(journal, journal.c.seq == consent_event.c.seq)
+    .where(consent_event.c.person_id == bindparam("person_id"), consent_event.c.seq < bindparam("before"))
+    .where(~_CHANGED.exists()),
+    select(*_EVENT, consent_owner.c.gives)
+    .join(journal, journal.c.seq == consent_event.c.seq)
+    .join(consent_owner, _IS_OWNERS)
+    .where(consent_owner.c.person_id == bindparam("person_id"), consent_owner.c.since_seq < bindparam("before"))
+    .where(or_(consent_owner.c.until_seq.is_(None), consent_owner.c.until_seq >= bindparam("before"))),
+)
+_EVER = 2**62
 _PLACE = select(*(consent_event.c[name] for name in ("person_id", "seq", "receipt_id", "collector")))
 _BY_DIGEST = _PLACE.where(consent_event.c.jws_digest == bindparam("digest"))
 _BY_RECEIPT = _PLACE.where(consent_event.c.receipt_id == bindparam("receipt"))
-_OWNER = select(consent_event.c.person_id).where(consent_event.c.record_id == bindparam("record")).limit(1)
+_OWNERS = (
+    select(consent_event.c.person_id, consent_owner.c.person_id.label("owner"), consent_owner.c.until_seq)
+    .outerjoin(consent_owner, _IS_OWNERS)
+    .where(consent_event.c.record_id == bindparam("record"))
+)
 _INSERT = insert(consent_event)
 _ROW = select(journal).where(journal.c.seq == bindparam("of"))
 
@@ -88,16 +111,14 @@ class ConsentRegister:
         )
         return Accepted(person_id, appended.seq, receipt_id, collector)
 
-    def of(self, person_id: PersonId) -> list[StoredEvent]:
-        """Return a person's events in the order of their acceptance.
+    def of(self, person_id: PersonId, *, before: int = _EVER) -> list[StoredEvent]:
+        """Return a person's events in the order of their acceptance: as they stood at event ``before`` of the journal.
 
         Raises ``MaillonError(STORAGE)`` when one is not what was accepted.
         """
-        rows = self._connection.execute(_OF, {"person_id": person_id}).all()
-        if not rows:
-            return []
-        key = self._secrets.consent_key(person_id)
-        return [_stored(row, key) for row in rows]
+        rows = self._connection.execute(_OF, {"person_id": person_id, "before": before}).all()
+        keys = {under: self._secrets.consent_key(PersonId(under)) for under in {row.person_id for row in rows}}
+        return sorted((_stored(row, keys[row.person_id]) for row in rows), key=lambda event: event.seq)
 
     def by_digest(self, digest: str) -> Accepted | None:
         """Return the event accepted from the JWS with this digest."""
@@ -112,10 +133,11 @@ class ConsentRegister:
         row = self._connection.execute(_ROW, {"of": place.seq}).one()
         return None if row.sealed is None else opening_of(row, self._secrets.consent_key(place.person_id))
 
-    def owner_of(self, record_id: str) -> PersonId | None:
-        """Return whose consent record this is, None when the id was never used."""
-        found = self._connection.execute(_OWNER, {"record": record_id}).scalar()
-        return None if found is None else PersonId(found)
+    def owners_of(self, record_id: str) -> set[PersonId]:
+        """Return whose consent record this is: nobody's when it was never used, two persons' when nobody can tell."""
+        rows = self._connection.execute(_OWNERS, {"record": record_id}).all()
+        given = {PersonId(row.owner) for row in rows if row.owner is not None and row.until_seq is None}
+        return given | {PersonId(row.person_id) for row in rows if row.owner is None}
 
     def _place(self, query: Any, **values: str) -> Accepted | None:
         row = self._connection.execute(query, values).one_or_none()
@@ -125,5 +147,5 @@ class ConsentRegister:
 def _stored(row: Row[Any], key: bytes) -> StoredEvent:
     jws = str(opening_of(row, key).body)
     return StoredEvent(
-        PersonId(row.person_id), row.seq, row.record_id, row.kind, row.collector, jws, row.receipt_id, row.at
+        PersonId(row.person_id), row.seq, row.record_id, row.kind, row.collector, jws, row.receipt_id, row.at, row.gives
     )

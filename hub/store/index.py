@@ -8,10 +8,10 @@ from datetime import datetime
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId
-from hub.store.tables import record, review, token
+from hub.store.reviews import Reviews
+from hub.store.tables import record, token
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class IndexedPerson:
 
 
 class Index:
-    """Rows of ``token`` and ``review``."""
+    """Rows of ``token``."""
 
     def __init__(self, connection: Connection, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
@@ -89,7 +89,7 @@ class Index:
         """Return ``persons``, each with all of its records and those of the others it is under review with."""
         if not persons:
             return []
-        settled = self._settled(persons)
+        settled = Reviews(self._connection, self._at).settled(persons)
         records = self._records(token.c.person_id.in_(sorted(persons)))
         return [
             IndexedPerson(PersonId(person), tuple(held), frozenset(settled.get(person, ())))
@@ -111,30 +111,6 @@ class Index:
         found = self._records(token.c.person_id == person_id, token.c.record_id != but, *of_partner)
         return found.get(person_id, [])
 
-    def open_review(self, person_id: PersonId, record_id: str, patterns: Mapping[str, Mapping[str, object]]) -> None:
-        """Ask a human whether ``person_id`` is one of the candidates of ``patterns`` (person → what agrees).
-
-        A pair already before a reviewer stays as it is.
-        """
-        self._connection.execute(
-            upsert(review).on_conflict_do_nothing(),
-            [
-                {
-                    "person_id": person_id,
-                    "candidate_id": candidate,
-                    "record_id": record_id,
-                    "pattern": orjson.dumps(pattern, option=orjson.OPT_SORT_KEYS).decode(),
-                    "opened_at": self._at,
-                }
-                for candidate, pattern in patterns.items()
-            ],
-        )
-
-    def reviews(self) -> list[tuple[str, str, dict[str, object]]]:
-        """Return the open reviews, oldest first: (provisional person, candidate, pattern)."""
-        rows = self._connection.execute(select(review).order_by(review.c.opened_at, review.c.person_id))
-        return [(row.person_id, row.candidate_id, orjson.loads(row.pattern)) for row in rows]
-
     def _records(self, *where: ColumnElement[bool]) -> dict[str, list[IndexedRecord]]:
         rows = self._connection.execute(
             select(token.c.person_id, token.c.record_id, token.c.kind, token.c.value, record.c.flags)
@@ -152,16 +128,3 @@ class Index:
             kinds = {kind: frozenset(held) for kind, held in values[key].items()}
             found.setdefault(key[0], []).append(IndexedRecord(kinds, orjson.loads(flags[key])))
         return found
-
-    def _settled(self, persons: set[PersonId]) -> dict[str, set[str]]:
-        ids = sorted(persons)
-        rows = self._connection.execute(
-            select(review.c.person_id, review.c.candidate_id).where(
-                review.c.person_id.in_(ids), review.c.candidate_id.in_(ids)
-            )
-        )
-        pairs: dict[str, set[str]] = {}
-        for row in rows:
-            pairs.setdefault(row.person_id, set()).add(row.candidate_id)
-            pairs.setdefault(row.candidate_id, set()).add(row.person_id)
-        return pairs

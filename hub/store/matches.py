@@ -28,6 +28,16 @@ class MatchKind(StrEnum):
     """A provisional person, or a known one, who may be another: a human will say."""
     CORRECTED = "corrected"
     """Its traits changed."""
+    JOINED = "joined"
+    """A reviewer: two persons are one. Of the one that goes, ``absorbed``."""
+    ABSORBED = "absorbed"
+    JUDGED_DIFFERENT = "different"
+    """A reviewer: two persons, for good."""
+    ASKED = "asked"
+    """A reviewer waits for a partner to complete its own record."""
+    SPLIT = "split"
+    """Some records were another person's. Of that person, ``separated``."""
+    SEPARATED = "separated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +59,8 @@ class Matches:
         self._connection = connection
         self._journal = journal
 
-    def append_all(self, matches: Sequence[Match]) -> None:
-        """Append every decision in its order."""
+    def append_all(self, matches: Sequence[Match]) -> list[int]:
+        """Append every decision in its order; return their sequence numbers."""
         drafts = [
             Draft(
                 EventClass.MATCH,
@@ -71,3 +81,4 @@ class Matches:
         ]
         if rows:
             self._connection.execute(_INSERT, rows)
+        return [each.seq for each in appended]

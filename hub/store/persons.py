@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import orjson
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -19,6 +20,20 @@ _HOLDINGS = select(holding.c.partner, holding.c.section).where(holding.c.person_
 _BY_REF = select(person_ref.c.person_id).where(
     person_ref.c.lookup == bindparam("lookup"), person_ref.c.partner == bindparam("partner")
 )
+_ADD_REF = upsert(person_ref).on_conflict_do_nothing()
+_REFS_AT = (
+    select(person_ref.c.person_id, person_ref.c.secret_of)
+    .where(person_ref.c.person_id.in_(bindparam("persons", expanding=True)))
+    .where(person_ref.c.partner == bindparam("partner"), person_ref.c.epoch == bindparam("epoch"))
+    .order_by(person_ref.c.secret_of)
+)
+_REFS_OF = (
+    select(person_ref.c.person_id, person_ref.c.partner, person_ref.c.secret_of)
+    .where(person_ref.c.person_id == bindparam("person_id"), person_ref.c.epoch == bindparam("epoch"))
+    .order_by(person_ref.c.secret_of)
+)
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,17 @@ class Holding:
 
     partner: str
     sections: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RefRow:
+    """A keyed look-up of a ref: whom it means, and whose secret makes it."""
+
+    person_id: PersonId
+    partner: str
+    epoch: int
+    lookup: bytes
+    secret_of: PersonId
 
 
 class Persons:
@@ -145,10 +171,26 @@ class Persons:
             for partner, names in sections.items()
         }
 
-    def add_ref(self, person_id: PersonId, partner: str, epoch: int, lookup: bytes) -> None:
-        """Remember the keyed look-up of a person's ref at ``partner``; does nothing when it is there."""
-        row = {"person_id": person_id, "partner": partner, "epoch": epoch, "lookup": lookup}
-        self._connection.execute(upsert(person_ref).on_conflict_do_nothing(), row)
+    def add_refs(self, rows: Sequence[RefRow]) -> None:
+        """Remember keyed look-ups of refs; one that is there stays as it is."""
+        if rows:
+            self._connection.execute(_ADD_REF, [asdict(row) for row in rows])
+
+    def ref_secrets(self, partner: str, epoch: int, persons: Collection[PersonId]) -> dict[PersonId, PersonId]:
+        """Return, for each of ``persons`` that ``partner`` has a ref of, whose secret makes it."""
+        rows = self._connection.execute(_REFS_AT, {"persons": sorted(persons), "partner": partner, "epoch": epoch})
+        found: dict[PersonId, PersonId] = {}
+        for row in rows:
+            _prefer_own(found, PersonId(row.person_id), row.person_id, row.secret_of)
+        return found
+
+    def refs_of(self, person_id: PersonId, epoch: int) -> dict[str, PersonId]:
+        """Return, for each partner that has a ref of the person, whose secret makes it."""
+        rows = self._connection.execute(_REFS_OF, {"person_id": person_id, "epoch": epoch})
+        found: dict[str, PersonId] = {}
+        for row in rows:
+            _prefer_own(found, row.partner, row.person_id, row.secret_of)
+        return found
 
     def by_ref(self, partner: str, lookup: bytes) -> PersonId | None:
         """Return whom a keyed look-up of ``partner``'s means, None when no one."""
@@ -158,3 +200,9 @@ class Persons:
     def count(self) -> int:
         """Return how many persons there are."""
         return int(self._connection.execute(select(func.count()).select_from(person)).scalar_one())
+
+
+def _prefer_own(found: dict[K, PersonId], key: K, person_id: str, secret_of: str) -> None:
+    """Of several refs at one partner, take the one the person's own secret makes; else always the same one."""
+    if key not in found or secret_of == person_id:
+        found[key] = PersonId(secret_of)

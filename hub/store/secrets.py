@@ -94,6 +94,13 @@ class SecretStore:
             self._drawn.secrets[person, K_CONSENT] = secrets.token_bytes(_KEY)
         return made
 
+    def copy(self, of: PersonId, to: PersonId) -> None:
+        """Give ``to`` the ``s_ref`` of ``of``; raises ``MaillonError(STORAGE)`` when that one was erased."""
+        secret = self.refs([of]).get(of)
+        if secret is None:
+            raise MaillonError(ErrorKind.STORAGE, "a person's key is gone")
+        self._drawn.secrets[to, S_REF] = secret
+
     def refs(self, persons: Iterable[PersonId]) -> dict[PersonId, bytes]:
         """Return ``s_ref`` of every person that still has one."""
         return self._secrets(persons, S_REF)

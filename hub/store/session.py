@@ -30,13 +30,16 @@ from hub.store.bookkeeping import Bookkeeping
 from hub.store.consents import ConsentRegister
 from hub.store.engine import truncate_wal
 from hub.store.erasures import Erasures
+from hub.store.identity import Identity
 from hub.store.in_force import InForce
 from hub.store.index import Index
 from hub.store.journal import Journal
+from hub.store.link_notices import LinkNotices
 from hub.store.log import Log
 from hub.store.matches import Matches
 from hub.store.partners import Partners
 from hub.store.persons import Persons
+from hub.store.reviews import Reviews
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
 from hub.store.subject import Subjects
@@ -77,8 +80,23 @@ class UnitOfWork:
 
     @cached_property
     def index(self) -> Index:
-        """Tokens and reviews."""
+        """Tokens."""
         return Index(self.connection, self.at)
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """Doubts before a reviewer."""
+        return Reviews(self.connection, self.at)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Whose records are whose, when a human changes it."""
+        return Identity(self.connection, self.at)
+
+    @cached_property
+    def notices(self) -> LinkNotices:
+        """What partners have to know of corrected links."""
+        return LinkNotices(self.connection, self.at)
 
     @cached_property
     def consents(self) -> ConsentRegister:

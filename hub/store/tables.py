@@ -176,8 +176,12 @@ person_ref = Table(
     Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
     Column("partner", String(32), nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("lookup", LargeBinary(16), nullable=False, unique=True),
-    PrimaryKeyConstraint("person_id", "partner", "epoch"),
+    Column("lookup", LargeBinary(16), nullable=False),
+    # Whose ``s_ref`` makes it: a person joined to another, or split from one, keeps the refs its partners have.
+    Column("secret_of", String(36), nullable=False),
+    PrimaryKeyConstraint("lookup"),
+    Index("ix_person_ref_person_id", "person_id", "partner"),
+    sqlite_with_rowid=False,
 )
 
 token = Table(
@@ -194,7 +198,7 @@ token = Table(
     sqlite_with_rowid=False,
 )
 
-# Doubt, waiting for a human. ``pattern`` names the agreeing kinds, never a value.
+# Doubt, waiting for a human, and what was decided. ``pattern`` names the agreeing kinds, never a value.
 review = Table(
     "review",
     hub,
@@ -203,6 +207,10 @@ review = Table(
     Column("record_id", String(36), nullable=False),
     Column("pattern", Text, nullable=False),
     Column("opened_at", Instant, nullable=False),
+    Column("review_id", String(36), nullable=False, unique=True),
+    Column("state", String(16), nullable=False, server_default="open"),
+    Column("decided_at", Instant),
+    Column("actor", String(36)),
     PrimaryKeyConstraint("person_id", "candidate_id"),
     Index("ix_review_candidate_id", "candidate_id"),
 )

@@ -13,6 +13,7 @@ from connectors.kit.tokens import TokenSet
 from hub.index.rules import Rule
 from hub.store import tables
 from hub.store.journal import opening_of
+from hub.store.reviews import WAITING
 from tests.hub.conftest import World, problem, record_key, tokens
 
 
@@ -74,8 +75,8 @@ def test_doubt_makes_a_provisional_person_and_asks_a_human(world: World) -> None
     answer = _register(world, "cpam", _only(("sgd",), 1), 9)
     assert len(answer) == 22
     assert _persons(world) == 2
-    (review,) = world.hub.reads.run(lambda uow: uow.index.reviews())
-    assert review[2]["kinds"] == ["sgd"]
+    (review,) = world.hub.reads.run(lambda uow: uow.reviews.search(WAITING, 100))
+    assert review.pattern["kinds"] == ["sgd"]
     assert sorted(row.provisional for row in _all(world, "person")) == [False, True]  # type: ignore[attr-defined]
 
 
@@ -133,7 +134,7 @@ def test_a_correction_that_fits_another_person_never_merges_the_two(world: World
     assert _register(world, "caf", mixed, 1) == first
     assert _register(world, "cpam", two, 1) == other
     assert _persons(world) == 2
-    assert len(world.hub.reads.run(lambda uow: uow.index.reviews())) == 1
+    assert len(world.hub.reads.run(lambda uow: uow.reviews.search(WAITING, 100))) == 1
 
 
 def test_nir_tokens_are_for_partners_the_decree_names(world: World) -> None:

@@ -20,7 +20,7 @@ from hub.services.signin import Principal, Scope
 from hub.services.witnesses import Health
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
-from hub.web.partner_api import erasures, log
+from hub.web.partner_api import erasures, identity, log
 
 T = TypeVar("T")
 
@@ -36,6 +36,14 @@ def create(hub: Hub) -> Flask:
     app.register_blueprint(_oversight(hub))
     app.register_blueprint(erasures.routes(hub, lambda: _principal(hub, Scope.DPO)))
     app.register_blueprint(log.create(hub, lambda: _caller(hub)))
+    app.register_blueprint(
+        identity.routes(
+            hub,
+            dpo=lambda: _principal(hub, Scope.DPO),
+            overseer=lambda: _principal(hub, Scope.DPO, Scope.OPERATOR),
+            partner=lambda: _caller(hub),
+        )
+    )
     return app
 
 

@@ -162,10 +162,12 @@ def upgrade() -> None:
         sa.Column("partner", sa.String(length=32), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("lookup", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("secret_of", sa.String(length=36), nullable=False),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_person_ref_person_id")),
-        sa.PrimaryKeyConstraint("person_id", "partner", "epoch", name=op.f("pk_person_ref")),
-        sa.UniqueConstraint("lookup", name=op.f("uq_person_ref_lookup")),
+        sa.PrimaryKeyConstraint("lookup", name=op.f("pk_person_ref")),
+        sqlite_with_rowid=False,
     )
+    op.create_index("ix_person_ref_person_id", "person_ref", ["person_id", "partner"], unique=False)
     op.create_table(
         "review",
         sa.Column("person_id", sa.String(length=36), nullable=False),
@@ -173,9 +175,14 @@ def upgrade() -> None:
         sa.Column("record_id", sa.String(length=36), nullable=False),
         sa.Column("pattern", sa.Text(), nullable=False),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("review_id", sa.String(length=36), nullable=False),
+        sa.Column("state", sa.String(length=16), server_default="open", nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("actor", sa.String(length=36), nullable=True),
         sa.ForeignKeyConstraint(["candidate_id"], ["person.person_id"], name=op.f("fk_review_candidate_id")),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_review_person_id")),
         sa.PrimaryKeyConstraint("person_id", "candidate_id", name=op.f("pk_review")),
+        sa.UniqueConstraint("review_id", name=op.f("uq_review_review_id")),
     )
     op.create_index("ix_review_candidate_id", "review", ["candidate_id"], unique=False)
     op.create_table(

@@ -1,0 +1,12 @@
+"""Every command of ``maillon index``, put together: :mod:`hub.cli.main` finds the whole family here."""
+
+from __future__ import annotations
+
+from hub.cli.index import index
+from hub.cli.index_review import notices, review, stats
+from hub.cli.index_split import records, split
+
+for command in (review, split, records, stats, notices):
+    index.add_command(command)
+
+__all__ = ["index"]

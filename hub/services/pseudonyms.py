@@ -1,0 +1,36 @@
+"""What a partner calls a person: its own ref, which means the person of *its* record, whatever was joined or split.
+
+A ref is made by the secret of a person, as a rule the one it means. When two persons turn out to be one, or one to be
+two, the refs partners have stay, and so does the secret that makes each (``person_ref.secret_of``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from connectors.kit.runtime.ids import PersonId, Ref, new_uuid
+from hub.keyring import Keyring
+from hub.store.persons import RefRow
+from hub.store.session import UnitOfWork
+
+
+def refs_at(uow: UnitOfWork, keyring: Keyring, slug: str, persons: Collection[PersonId]) -> dict[PersonId, Ref]:
+    """Return the ref of each of ``persons`` at ``slug``: the one it has, or a new one. The writer's thread only."""
+    wanted = set(persons)
+    if not wanted:
+        return {}
+    made_by = uow.persons.ref_secrets(slug, keyring.ref_epoch, wanted)
+    new = sorted(wanted - set(made_by))
+    secrets = uow.secrets.refs({*made_by.values(), *new})
+    rows = []
+    for person in new:
+        made_by[person] = person
+        lookup = keyring.ref_lookup(slug, keyring.ref(slug, secrets[person]))
+        if uow.persons.by_ref(slug, lookup) not in (None, person):
+            # The ref this secret makes went with a record that was somebody else's.
+            made_by[person] = PersonId(new_uuid())
+            secrets |= uow.secrets.create([made_by[person]])
+            lookup = keyring.ref_lookup(slug, keyring.ref(slug, secrets[made_by[person]]))
+        rows.append(RefRow(person, slug, keyring.ref_epoch, lookup, made_by[person]))
+    uow.persons.add_refs(rows)
+    return {person: keyring.ref(slug, secrets[secret]) for person, secret in made_by.items()}
