@@ -46,6 +46,8 @@ class Settings:
     answer_seconds: float = 7.0
     writer_batch: int = 64
     max_body_bytes: int = 4 * 1024 * 1024
+    registrations_per_hour: int = 1_000_000
+    lookups_per_hour: int = 100_000
     purge_seconds: int = 60
     directory_seconds: int = 2
     log_requests_per_second: int = 500
@@ -75,6 +77,8 @@ class Settings:
             raise MaillonError(ErrorKind.CONFIGURATION, "connect_seconds + answer_seconds: 10 at most")
         if self.log_requests_per_second < 0:
             raise MaillonError(ErrorKind.CONFIGURATION, "log_requests_per_second: zero (no bound) or more")
+        if self.registrations_per_hour < 0 or self.lookups_per_hour < 0:
+            raise MaillonError(ErrorKind.CONFIGURATION, "registrations_per_hour, lookups_per_hour: zero (off) or more")
         if self.tick_ms < 0:
             raise MaillonError(ErrorKind.CONFIGURATION, "tick_ms: zero (off) or more")
         if len(set(self.witnesses)) != len(self.witnesses):

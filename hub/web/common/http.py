@@ -16,6 +16,7 @@ from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import new_uuid
 from hub.problems import MEDIA_TYPE, problem_of
+from hub.web.common.quota import QuotaExceeded
 from hub.wire import check_schema
 
 JSON: Final = "application/json"
@@ -47,7 +48,10 @@ def install(app: Flask, *, max_body_bytes: int) -> None:
     @app.errorhandler(MaillonError)
     def refused(error: MaillonError) -> Response:
         status, body = problem_of(error)
-        return answer(body, status, MEDIA_TYPE)
+        response = answer(body, status, MEDIA_TYPE)
+        if isinstance(error, QuotaExceeded):
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

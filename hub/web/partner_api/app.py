@@ -20,6 +20,7 @@ from hub.services.signin import Principal, Scope
 from hub.services.witnesses import Health
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
+from hub.web.common.quota import Quota
 from hub.web.partner_api import erasures, identity, log
 
 T = TypeVar("T")
@@ -32,8 +33,9 @@ def create(hub: Hub) -> Flask:
     app = Flask("maillon-hub", static_folder=None)
     install(app, max_body_bytes=hub.settings.max_body_bytes)
     app.register_blueprint(_public(hub))
-    app.register_blueprint(_partner(hub))
-    app.register_blueprint(_oversight(hub))
+    looked_up = Quota("lookups_per_hour", hub.settings.lookups_per_hour)
+    app.register_blueprint(_partner(hub, looked_up))
+    app.register_blueprint(_oversight(hub, looked_up))
     app.register_blueprint(erasures.routes(hub, lambda: _principal(hub, Scope.DPO)))
     app.register_blueprint(log.create(hub, lambda: _caller(hub)))
     app.register_blueprint(
@@ -114,14 +116,16 @@ def _public(hub: Hub) -> Blueprint:
     return routes
 
 
-def _partner(hub: Hub) -> Blueprint:
+def _partner(hub: Hub, looked_up: Quota) -> Blueprint:
     routes = Blueprint("partner", __name__)
     tick = Tick(hub.settings.tick_ms)
+    registered = Quota("registrations_per_hour", hub.settings.registrations_per_hour)
 
     @routes.post("/v1/registrations")
     def registrations() -> Response:
-        caller = _caller(hub)
-        prepared = register.prepare(hub.keyring, caller, body("registration")["records"])
+        caller, records = _caller(hub), body("registration")["records"]
+        registered.take(caller.slug, len(records))
+        prepared = register.prepare(hub.keyring, caller, records)
         made = _write(hub, caller, lambda uow: register.register(uow, hub.keyring, caller.slug, prepared))
         tick.wait(g.began)
         return answer({"registrations": made})
@@ -138,11 +142,13 @@ def _partner(hub: Hub) -> Blueprint:
     @routes.post("/v1/consents/search")
     def search_consents() -> Response:
         caller, ref = _caller(hub), body("consent_search")["ref"]
+        looked_up.take(caller.slug)
         return answer(hub.reads.run(lambda uow: consents.search(uow, hub.keyring, hub.policy.get(), caller, ref)))
 
     @routes.post("/v1/pulls")
     def pulls() -> Response:
         caller = _caller(hub)
+        looked_up.take(caller.slug)
         asked = requests.examine(body("pull"), caller, hub.directory.get(), hub.policy.get(), hub.clock.now())
         document = padded(release.pull(hub, asked))
         tick.wait(g.began)
@@ -151,13 +157,15 @@ def _partner(hub: Hub) -> Blueprint:
     return routes
 
 
-def _oversight(hub: Hub) -> Blueprint:
+def _oversight(hub: Hub, looked_up: Quota) -> Blueprint:
     routes = Blueprint("oversight", __name__)
 
     @routes.post("/v1/access-log/search")
     def access_log() -> Response:
         principal = _principal(hub, Scope.PARTNER, Scope.DPO)
         partner = _caller(hub) if principal.scope is Scope.PARTNER else None
+        if partner is not None:
+            looked_up.take(partner.slug)
         reader, criteria = audit.Reader(principal.slug, partner), body("access_log_search")
         return answer(
             _write(hub, partner, lambda uow: audit.search(uow, hub.keyring, hub.policy.get(), reader, criteria))
