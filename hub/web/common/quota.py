@@ -35,7 +35,7 @@ class Quota:
         self._left: dict[str, tuple[float, float]] = {}
 
     def take(self, slug: str, count: int = 1) -> None:
-        """Take ``count`` of what ``slug`` has left; when that is less, take nothing and raise :class:`QuotaExceeded`."""
+        """Take ``count`` of what ``slug`` has left; if that is less, take nothing and raise :class:`QuotaExceeded`."""
         if not self._most:
             return
         with self._lock:
