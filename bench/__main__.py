@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import caf_stream, decide, pull, readers, validate
+from bench import caf_stream, decide, linkage, pull, readers, validate
 from bench.harness import QUICK, Result, Say, Scale
 
 BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
     "validate": validate.run,
     "readers": readers.run,
     "caf_stream": caf_stream.run,
+    "linkage": linkage.run,
     "pull": pull.run,
 }
 RESULTS = Path(__file__).parent / "results.md"

@@ -15,6 +15,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, code in (
         ("PH", "F"),
         ("Y", "I"),
+        ("AUL[TDX]$", "O"),
         ("EAU|AU", "O"),
         ("OEU|OE|EU|AI|EI", "E"),
         ("QU", "K"),

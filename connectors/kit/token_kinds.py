@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from connectors.kit.communes import compared_place
 from connectors.kit.dates import PartialDate
 from connectors.kit.identity import Identity
 from connectors.kit.phonetics import phonetic
@@ -34,11 +35,11 @@ def values(identity: Identity) -> Iterator[tuple[str, Iterable[Parts]]]:
     birth date, P birthplace.
     """
     whole, firsts = identity.surnames, identity.givens.first
-    born, place, nir = identity.date_naissance, identity.birthplace, identity.nir
+    born, place, nir = identity.date_naissance, compared_place(identity.birthplace), identity.nir
     if nir:
         yield "nir", [(nir,)]
     if born.day:
-        yield from _of_a_day(identity, born.value)
+        yield from _of_a_day(identity, born.value, place)
         yield from _of_a_close_day(whole, firsts, born)
     if place:
         yield "sgp", [(*either, place) for either in _either_order(whole, firsts)]
@@ -48,8 +49,8 @@ def values(identity: Identity) -> Iterator[tuple[str, Iterable[Parts]]]:
         yield "sg_y", [(s, g, born.value[:4]) for s in whole for g in firsts]
 
 
-def _of_a_day(identity: Identity, day: str) -> Iterator[tuple[str, Iterable[Parts]]]:
-    whole, givens, place = identity.surnames, identity.givens, identity.birthplace
+def _of_a_day(identity: Identity, day: str, place: str) -> Iterator[tuple[str, Iterable[Parts]]]:
+    whole, givens = identity.surnames, identity.givens
     names, firsts = (*whole, *identity.surname_parts), givens.first
     if identity.nir:
         yield "nir_gd", [(identity.nir, g, day) for g in firsts]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from connectors.kit.identity import parse_identity
 from connectors.kit.tokens import tokens_of
 from hub.cli.index_memory import MemoryIndex
-from hub.index.placing import place
+from hub.index.placing import candidates, place
 from hub.index.rules import CROWD, Candidate, Doubt, IndexRecord, Link, New, Review, Rule
 from hub.index.settle import Flood, settle
 from hub.store.index import IndexedToken
@@ -59,11 +59,19 @@ class Hub:
         self.index = MemoryIndex()
         self.asked = 0
 
-    def register(self, partner: str, rec_id: str, traits: Traits) -> object:
+    @staticmethod
+    def indexed(traits: Traits) -> tuple[list[IndexedToken], IndexRecord]:
         made = tokens_of(parse_identity(traits), TOKENISER)
         tokens = [IndexedToken(kind, 1, int.from_bytes(t[:8], "big"), t[8:24]) for kind, t in made.tokens]
         kinds = {kind: frozenset(t.value for t in tokens if t.kind == kind) for kind, _ in made.tokens}
-        answer = place(self.index, partner, tokens, IndexRecord(kinds, made.flags))
+        return tokens, IndexRecord(kinds, made.flags)
+
+    def candidates(self, traits: Traits) -> list[Candidate] | None:
+        return candidates(self.index, *self.indexed(traits))
+
+    def register(self, partner: str, rec_id: str, traits: Traits) -> object:
+        tokens, made = self.indexed(traits)
+        answer = place(self.index, partner, tokens, made)
         person = answer.person if isinstance(answer, Link) else self.index.new_person()
         self.index.add(person, partner, rec_id, tokens, made.flags)  # type: ignore[arg-type]
         if isinstance(answer, Review):
@@ -107,5 +115,7 @@ def test_a_crowd_of_close_names_does_not_hide_the_person() -> None:
 def test_two_whole_dates_of_a_year_are_not_compared_by_the_year() -> None:
     hub = Hub()
     hub.register("caf", "a", anne(**NO_NIR, **NO_PLACE, date_naissance="1980-05-19"))
+    assert hub.candidates(anne(**NO_NIR, **NO_PLACE)) == []
     assert hub.register("cpam", "b", anne(**NO_NIR, **NO_PLACE)) == New()
+    assert len(hub.candidates(anne(**NO_NIR, **NO_PLACE, date_naissance="1980-01-01")) or ()) == 2
     assert isinstance(hub.register("cpam", "c", anne(**NO_NIR, date_naissance="1980")), Review)
