@@ -114,20 +114,28 @@ class Asking(Protocol):
 
 @dataclass
 class Evidence:
-    """Where the hub keeps what stops it: ``file`` is the note of ours it lacks, ``folder`` what others can check."""
+    """Where the hub keeps what stops it: ``file`` is the note of ours it lacks, ``folder`` what others can check.
+
+    Several witnesses may contradict it at the same moment; the last one's stays.
+    """
 
     file: Path
     folder: Path
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self) -> bytes | None:
         """Return the note that stopped the log, if it was."""
         return self.file.read_bytes() if self.file.exists() else None
 
     def keep(self, note: bytes, pair: Fork) -> None:
-        """Keep ``note``, and the pair as a document of ``maillon log check-evidence``."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        _write(self.folder / "fork.json", pair.encode())
-        _write(self.file, note)
+        """Keep ``note``, and the pair as a document of ``maillon log check-evidence``.
+
+        Raises ``MaillonError(STORAGE)``.
+        """
+        with self._lock:
+            # The note first: it is what a restart must not forget.
+            _write(self.file, note)
+            _write(self.folder / "fork.json", pair.encode())
 
     def clear(self) -> None:
         """Forget the note: the log contains it."""
@@ -254,9 +262,13 @@ class Witnesses:
             with self._lock:
                 self._known[slug] = theirs.checkpoint.size
             return self._note(slug, Outcome.CONSISTENT)
-        newest = self.log.newest()
-        self.evidence.keep(theirs.note, Fork(theirs.note, newest.note if newest else theirs.note))
         self._stop(lacking)
+        newest = self.log.newest()
+        try:
+            self.evidence.keep(theirs.note, Fork(theirs.note, newest.note if newest else theirs.note))
+        except MaillonError as error:
+            # Stopped all the same, and the witness will say it again at the next start.
+            _log.error("log:stopped:unkept", kind=error.kind.value, detail=error.detail)
         return self._note(slug, Outcome.CONTRADICTED)
 
     def _lacks(self, theirs: SignedCheckpoint) -> str | None:
@@ -294,6 +306,7 @@ def _write(file: Path, content: bytes) -> None:
     """Write a file whole or not at all, durably."""
     replacement = file.with_name(f".{file.name}.new")
     try:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
         with replacement.open("wb") as opened:
             opened.write(content)
             opened.flush()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -185,6 +187,31 @@ def test_a_hub_restored_from_an_old_copy_signs_no_more(
     again = open_hub(own, consortium, tmp_path)
     assert (again.halted, again.state) == ([], "unknown")
     assert open_hub(own, consortium, tmp_path).halted == []
+
+
+def test_two_witnesses_contradict_it_at_the_same_moment(
+    own: OwnLog, consortium: Consortium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_hub(own, consortium, tmp_path).all()
+    hub = open_hub(OwnLog([b"another story", *own.leaves[1:]]), consortium, tmp_path)
+    meeting, replace = threading.Barrier(2), os.replace
+
+    def together(source: Any, target: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(0.3)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", together)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(hub.witnesses.examine, ("caf", "cpam"))) == [Outcome.CONTRADICTED] * 2
+    Fork.parse((tmp_path / "evidence" / "fork.json").read_bytes()).verify([LOG.verifier])
+
+
+def test_it_stops_even_when_the_reason_cannot_be_kept(own: OwnLog, consortium: Consortium, tmp_path: Path) -> None:
+    open_hub(own, consortium, tmp_path).all()
+    hub = open_hub(OwnLog(own.leaves[:3]), consortium, tmp_path / "of a disk that is gone" / "home")
+    assert hub.witnesses.examine("caf") is Outcome.CONTRADICTED
+    assert hub.state == "stopped"
 
 
 def test_a_rewritten_row_signed_again(own: OwnLog, consortium: Consortium, tmp_path: Path) -> None:
