@@ -82,6 +82,8 @@ def measure(slug: str, format_name: str, path: Path, folder: Path, records: int)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         for line in first.stdout:
+            if len(line.split()) < 2:  # cut short: the next one tells
+                continue
             reached, peak = line.split()[0], float(line.split()[1])
             if int(reached) * 2 >= records:
                 break

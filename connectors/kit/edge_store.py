@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from connectors.kit.edge_archive import Archive, Version
-from connectors.kit.edge_tables import SCHEMA_VERSION, TABLES
+from connectors.kit.edge_tables import PRAGMAS, SCHEMA_VERSION, TABLES
 from connectors.kit.edge_waiting import Waiting
 from connectors.kit.ledger.store import LogStore
 from connectors.kit.port import Json, Quarantined, Reason
@@ -84,7 +84,7 @@ class EdgeStore:
             # SQLite gives the WAL and the shared-memory file the mode of the database.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY"):
+            for pragma in PRAGMAS:
                 db.execute(f"PRAGMA {pragma}")
             store = cls(db, rows)
             store._prepare()

@@ -108,6 +108,12 @@ def test_another_key_opens_nothing(tmp_path: Path) -> None:
         assert refused.value.kind is ErrorKind.CONFIGURATION
 
 
+def test_the_store_is_durable_overwrites_what_goes_and_writes_a_batch_once(tmp_path: Path) -> None:
+    store = EdgeStore.open(tmp_path / "edge.db", KEY)
+    told = ("journal_mode", "synchronous", "secure_delete", "temp_store", "cache_size", "wal_autocheckpoint")
+    assert [store._db.execute(f"PRAGMA {name}").fetchone()[0] for name in told] == ["wal", 2, 1, 2, -32768, 4000]
+
+
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     EdgeStore.open(tmp_path / "edge.db", KEY).close()
     db = sqlite3.connect(tmp_path / "edge.db")
