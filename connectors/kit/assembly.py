@@ -67,6 +67,8 @@ class Assembled:
     purpose: str
     legal: tuple[Json, ...]
     reports: tuple[Report, ...]
+    orders: tuple[tuple[str, str], ...] = ()
+    """Each order the hub gave for us, with its leaf: both must be in the log, whatever came of the fragment."""
 
 
 @dataclass
@@ -81,6 +83,7 @@ class _Draft:
     gaps: dict[str, str] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)
+    orders: list[tuple[str, str]] = field(default_factory=list)
 
 
 def assemble(
@@ -109,7 +112,10 @@ def assemble(
             if (status := answer["statuses"].get(path)) is not None and status != RELEASED
         },
     }
-    return Assembled(dossier, answer["trace_id"], answer["purpose"], tuple(answer["legal"]), tuple(draft.reports))
+    return Assembled(
+        *(dossier, answer["trace_id"], answer["purpose"], tuple(answer["legal"]), tuple(draft.reports)),
+        tuple(draft.orders),
+    )
 
 
 def _add(
@@ -121,6 +127,7 @@ def _add(
         if source in draft.sources:
             raise _Refused(Finding.REPEATED)
         order = _order(item["order"], source, sent, directory)
+        draft.orders.append((item["order"], order["leaf"]))
         payload = _fragment(sealed, source, sent, directory, at)
         _check_answers(payload, item["order"], order, sent)
         if not match_subject(_objects(payload.get("subject_proofs")), tokens, payload["order_digest"]):

@@ -11,6 +11,7 @@ import structlog
 from connectors.kit.assembly import Assembled, assemble
 from connectors.kit.edge import Edge
 from connectors.kit.pull_request import Ask, sign_request
+from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.model import Attributes, UnknownField
 
@@ -46,6 +47,9 @@ def pull(
     sent = sign_request(ask, ref, tokens, edge.operational(), edge.clock.now())
     answer = edge.hub.pull(sent.jws, sent.ref, sent.salt)
     assembled = assemble(answer, sent, tokens, edge.directory, edge.clock.now())
+    for order, leaf in assembled.orders:
+        # Both sides of an order look for it in the log: a source that colludes with the hub does not.
+        edge.store.log.keep_order(b64url.decode(leaf, what="leaf"), order, edge.clock.now())
     for report in assembled.reports:
         _log.warning(
             "fragment:found-wanting",

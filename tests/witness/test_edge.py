@@ -106,6 +106,16 @@ def test_an_order_the_hub_logged_nowhere_is_found_out(named: Consortium, tmp_pat
     assert command("edge", "alarms", "--home", named.homes["caf"].path, "--settle", 99).exit_code != 0
 
 
+def test_who_asked_looks_for_the_orders_on_its_request_too(named: Consortium) -> None:
+    """A source in league with the hub would say nothing."""
+    asker = named.edges["departement"]
+    ask(named)
+    (kept,) = asker.store.log.unproven()
+    assert kept.leaf_hash == named.edges["caf"].store.log.unproven()[0].leaf_hash
+    named.clock.advance(timedelta(seconds=30))
+    assert Watch(asker.store.log, asker.log_keys, FakeLog().grow(5), named.clock).round().missing == 1
+
+
 def test_evidence_of_a_missing_order_is_checked_whole(named: Consortium) -> None:
     edge, log = named.edges["caf"], FakeLog().grow(5)
     ask(named)
