@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -20,6 +20,7 @@ from connectors.kit.receipts.told import HIDDEN, moment, tell
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger.words import Language
 from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, json_option, print_json
+from hub.cli.verify_others import ERASURE, check_erasure, check_folder
 
 EXIT_UNUSABLE = 2
 """A file that is no receipt or no keys file: nothing was judged."""
@@ -57,7 +58,7 @@ def verify(
 ) -> None:
     """Check RECEIPT offline and say in plain words what it proves, and what it does not.
 
-    RECEIPT may also be the folder of an exported log (maillon log export).
+    RECEIPT may also be the receipt of an erasure, or the folder of an exported log (maillon log export).
 
     \b
     Exit codes: 0 it holds, 1 it does not, 2 a file is unusable, 4 it holds but too few witnesses have seen it
@@ -72,7 +73,9 @@ def verify(
     if fingerprint is not None:
         keys.check_root(fingerprint)
     if receipt.is_dir():
-        _check_folder(receipt, keys, language, as_json)
+        check_folder(receipt, keys, language, as_json)
+    if value.get("type") == ERASURE:
+        check_erasure(value, keys, language, as_json)
     checked = check_receipt(value, keys.keys)
     if checked.verdict.holds:
         _check_beside(checked, notice, digest)
@@ -82,32 +85,6 @@ def verify(
         for line in _lines(checked, keys, language):
             click.echo(line)
     sys.exit((0 if checked.is_witnessed else EXIT_PARTIAL) if checked.verdict.holds else EXIT_REFUSED)
-
-
-def _check_folder(folder: Path, keys: KeysFile, language: Language, as_json: bool) -> NoReturn:
-    """Check an exported log, say what came of it, and leave."""
-    from connectors.kit.receipts.exported import check_export
-
-    verdict = check_export(folder, keys.keys)
-    told = {
-        "fr": (
-            f"JOURNAL ENTIER : {verdict.size} événements de « {verdict.origin} », aucun modifié ni manquant.",
-            f"Témoins : {', '.join(verdict.witnesses) or 'trop peu'}.",
-            f"JOURNAL REFUSÉ : {verdict.code}, événement {verdict.index}.",
-        ),
-        "en": (
-            f"WHOLE LOG: {verdict.size} events of “{verdict.origin}”, none altered, none missing.",
-            f"Witnesses: {', '.join(verdict.witnesses) or 'too few'}.",
-            f"LOG REFUSED: {verdict.code}, event {verdict.index}.",
-        ),
-    }[language]
-    holds = verdict.code is None
-    if as_json:
-        print_json(asdict(verdict) | {"holds": holds})
-    else:
-        for line in told[:2] if holds else told[2:]:
-            click.echo(line)
-    sys.exit((0 if verdict.is_witnessed else EXIT_PARTIAL) if holds else EXIT_REFUSED)
 
 
 def _check_beside(checked: Checked, notice: Path | None, digest: str | None) -> None:

@@ -24,6 +24,7 @@ Progress = Callable[[int, int], None]
 
 _LEAVES: Final = """SELECT e.leaf_index, e.seq, e.leaf_hash, j.event_id, j.class, j.at,
 j.commitment, j.ciphertext_digest FROM entry e LEFT JOIN journal j ON j.seq = e.seq ORDER BY e.leaf_index"""
+_LOST: Final = "SELECT min(j.seq) FROM journal j LEFT JOIN entry e ON e.seq = j.seq WHERE e.seq IS NULL"
 _HEADER: Final = struct.Struct(f">{len(TAG)}sB16sq")
 _BYTES: Final = {event_class.value: byte for event_class, byte in CLASS_BYTES.items()}
 
@@ -183,25 +184,21 @@ def _name_leaf(snapshot: Snapshot, row: Row, index: int, latest: int) -> NoRetur
 
 
 def _check_all_logged(snapshot: Snapshot) -> None:
-    lost = snapshot.one("SELECT min(j.seq) FROM journal j LEFT JOIN entry e ON e.seq = j.seq WHERE e.seq IS NULL")
+    # Entries have distinct events by the schema, which was compared: as many of one as of the other is all of them.
+    counts = [snapshot.one(f"SELECT count(*) FROM {table}") for table in ("journal", "entry")]  # noqa: S608
+    lost = None if counts[0] == counts[1] else snapshot.one(_LOST)
     if lost is not None and lost[0] is not None:
         is_waiting = snapshot.one("SELECT 1 FROM inbox WHERE seq = ?", (lost[0],))
         wrong("journal", f"seq {lost[0]}", "waiting" if is_waiting else "not_logged")
     waiting = snapshot.one("SELECT min(seq) FROM inbox")
     if waiting is not None and waiting[0] is not None:
         wrong("inbox", f"seq {waiting[0]}", "extra")
-    twice = snapshot.one("SELECT seq FROM entry GROUP BY seq HAVING count(*) > 1 ORDER BY seq LIMIT 1")
-    if twice is not None:
-        wrong("entry", f"seq {twice[0]}", "extra")
     hexadecimal = "[0-9a-f]" * 4
     spelling = "-".join((hexadecimal * 2, *([hexadecimal] * 3), hexadecimal * 3))
     # The bytes are the leaf's; another spelling of them is another id to whoever looks it up.
     other = snapshot.one("SELECT min(seq) FROM journal WHERE event_id NOT GLOB ?", (spelling,))
     if other is not None and other[0] is not None:
         wrong("journal", f"seq {other[0]}", "form")
-    same = snapshot.one("SELECT min(seq) FROM journal GROUP BY event_id HAVING count(*) > 1 LIMIT 1")
-    if same is not None:
-        wrong("journal", f"seq {same[0]}", "extra")
 
 
 Stored = tuple[int, bytes, bytes, int]

@@ -141,5 +141,5 @@ def _size(uow: UnitOfWork, size: int | None) -> int:
     return size
 
 
-def _reader(uow: UnitOfWork, size: int) -> TileReader:
-    return TileReader(size, uow.log.tile)
+def _reader(uow: UnitOfWork, size: int) -> merkle.SubtreeReader:
+    return uow.subtrees.over(TileReader(size, uow.log.tile))

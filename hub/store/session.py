@@ -43,6 +43,7 @@ from hub.store.reviews import Reviews
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
 from hub.store.subject import Subjects
+from hub.store.subtrees import Subtrees
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class UnitOfWork:
     connection: Connection
     secrets: SecretStore
     at: datetime
+    subtrees: Subtrees = field(default_factory=Subtrees, repr=False, compare=False)
 
     @cached_property
     def journal(self) -> Journal:
@@ -148,12 +150,13 @@ class Reads:
         self._engine = engine
         self._secrets = secrets
         self._clock = clock
+        self._subtrees = Subtrees()
 
     def run(self, work: Callable[[UnitOfWork], T]) -> T:
         """Return ``work(uow)``. Raises what it raises, and ``MaillonError(STORAGE)`` when the file fails."""
         try:
             with self._engine.connect() as connection, connection.begin():
-                return work(UnitOfWork(connection, self._secrets, self._clock.now()))
+                return work(UnitOfWork(connection, self._secrets, self._clock.now(), self._subtrees))
         except DBAPIError as error:
             raise _storage() from error
 

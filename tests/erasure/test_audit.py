@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from connectors.kit.receipts.keys_file import keys_file
 from connectors.kit.trust import Directory
+from hub.cli.main import cli
 from hub.jobs.retention import keeper_of
 from hub.log_check.finding import Finding
 from hub.log_check.fsck import fsck
@@ -84,3 +88,19 @@ def test_an_agreement_is_not_hidden_behind_an_erasure(world: World, tmp_path: Pa
     with owner(world.home.path) as connection:
         hide(connection)
     assert audit(world) is not None
+
+
+def test_the_erasure_receipt_is_checked_by_the_same_command(world: World, tmp_path: Path) -> None:
+    given = erase(world, live(world, 1).refs["departement"], NOTHING_KEPT)
+    receipt, keys = tmp_path / "recu.json", tmp_path / "cles.json"
+    keys.write_text(json.dumps(keys_file(world.directory, world.root.public_jwk)))
+
+    def verify(value: object) -> Result:
+        receipt.write_text(json.dumps(value))
+        return CliRunner().invoke(cli, ["verify", str(receipt), "--keys", str(keys)])
+
+    held = verify(given)
+    assert held.exit_code == 0, held.output
+    assert held.output.startswith("REÇU D’EFFACEMENT VALABLE")
+    erasure = given["erasure"] | {"final_by": "2099-01-01T00:00:00.000000Z"}
+    assert verify(given | {"erasure": erasure}).exit_code == 1

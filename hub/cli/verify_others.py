@@ -1,0 +1,79 @@
+"""What else ``maillon verify`` checks: the receipt of an erasure, and a whole log that was exported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from connectors.kit.receipts.check import KeysFile
+from connectors.kit.receipts.exported import check_export
+from connectors.kit.receipts.told import moment
+from consent.ledger.erasure import TYPE as ERASURE
+from consent.ledger.erasure import verify_erasure
+from consent.ledger.words import Language, reason
+from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, print_json
+
+__all__ = ["ERASURE", "check_erasure", "check_folder"]
+
+_ERASED: Final = {
+    "fr": (
+        "REÇU D’EFFACEMENT VALABLE",
+        "REÇU D’EFFACEMENT VALABLE, MAIS TROP PEU DE TÉMOINS",
+        "REÇU REFUSÉ",
+        "Effacement inscrit au journal le {at}, sur décision signée. Définitif, sauvegardes comprises, le {final}.",
+        "Ce reçu ne dit pas de qui il s’agit, ni que d’autres organismes ont effacé leurs propres fichiers.",
+    ),
+    "en": (
+        "VALID ERASURE RECEIPT",
+        "VALID ERASURE RECEIPT, BUT TOO FEW WITNESSES",
+        "RECEIPT REFUSED",
+        "Erasure entered in the log on {at}, on a signed decision. Final, backups included, on {final}.",
+        "This receipt does not say whom it is about, and does not prove that others have erased their own files.",
+    ),
+}
+
+
+def check_erasure(value: Mapping[str, Any], keys: KeysFile, language: Language, as_json: bool) -> NoReturn:
+    """Check an erasure receipt, say what came of it, and leave."""
+    verdict, is_witnessed = verify_erasure(value, keys.keys), True
+    if verdict.code == "quorum":
+        alone = replace(keys.keys, witnesses=frozenset(), quorum=0, faulty=0)
+        verdict, is_witnessed = verify_erasure(value, alone), False
+    valid, short, refused, said, limits = _ERASED[language]
+    if as_json:
+        print_json(asdict(verdict) | {"holds": verdict.holds, "is_witnessed": is_witnessed and verdict.holds})
+    elif verdict.body is None:
+        click.echo(f"{refused}\n\n{reason(str(verdict.code), language)}")
+    else:
+        at, final = (moment(str(text)) for text in (value["event"]["at"], verdict.body["final_by"]))
+        click.echo(f"{valid if is_witnessed else short}\n\n{said.format(at=at, final=final)}\n{limits}")
+    sys.exit((0 if is_witnessed else EXIT_PARTIAL) if verdict.holds else EXIT_REFUSED)
+
+
+def check_folder(folder: Path, keys: KeysFile, language: Language, as_json: bool) -> NoReturn:
+    """Check an exported log, say what came of it, and leave."""
+    verdict = check_export(folder, keys.keys)
+    told = {
+        "fr": (
+            f"JOURNAL ENTIER : {verdict.size} événements de « {verdict.origin} », aucun modifié ni manquant.",
+            f"Témoins : {', '.join(verdict.witnesses) or 'trop peu'}.",
+            f"JOURNAL REFUSÉ : {verdict.code}, événement {verdict.index}.",
+        ),
+        "en": (
+            f"WHOLE LOG: {verdict.size} events of “{verdict.origin}”, none altered, none missing.",
+            f"Witnesses: {', '.join(verdict.witnesses) or 'too few'}.",
+            f"LOG REFUSED: {verdict.code}, event {verdict.index}.",
+        ),
+    }[language]
+    holds = verdict.code is None
+    if as_json:
+        print_json(asdict(verdict) | {"holds": holds})
+    else:
+        for line in told[:2] if holds else told[2:]:
+            click.echo(line)
+    sys.exit((0 if verdict.is_witnessed else EXIT_PARTIAL) if holds else EXIT_REFUSED)
