@@ -238,11 +238,10 @@ class Run:
                 if special is not None and special.optional is not None and self._doubt.raised and path in statements:
                     special.optional.check(statements[path])
             except (Refused, JMESPathError, registry.SchemaViolation) as error:
-                refusal = _refusal(error)
                 if special is None or special.optional is None:
-                    raise _At(path, refusal) from None
+                    raise _At(path, _refusal(error)) from None
                 statements.pop(path, None)
-                aside.append(_entry(person.position, path, refusal))
+                aside.append(_entry(person.position, path, _refusal(error)))
         return statements
 
     def _frame(self, base_legale: str, date_effet: str | None, instant: str) -> Json:

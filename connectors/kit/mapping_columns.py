@@ -43,7 +43,7 @@ class Column(dict[str, Any]):
     returned too, and raises the doubt: who asked has the whole fragment judged.
     """
 
-    __slots__ = ("_doubt", "_judge", "_read")
+    __slots__ = ("__weakref__", "_doubt", "_judge", "_read")
 
     def __init__(self, read: Callable[[Any], Any], doubt: Doubt, judge: Judge | None = None) -> None:
         self._read = read

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import random
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,8 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.kit import ingest
 from connectors.kit.ingest import map_stream
 from connectors.kit.mapping import Run, SubjectFragment
+from connectors.kit.mapping_columns import KEPT, LONGEST
 from connectors.kit.partner import Format, PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined, RawRecord
 from connectors.kit.readers.table import TableReader
@@ -112,6 +116,37 @@ def test_the_whole_schema_is_asked_only_where_something_was_set_aside() -> None:
                     assert item.proven or item.position in aside
                     proven += item.proven
     assert proven > 100
+
+
+def test_what_columns_remember_goes_with_their_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Any]] = []
+
+    class Watched(Run):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(weakref.ref(self))
+            made.extend(weakref.ref(row[3]) for plan in self._plans for row in (*plan.identity, *plan.rows))
+
+    monkeypatch.setattr(ingest, "Run", Watched)
+    gc.disable()  # it goes at once, not when the collector comes round
+    try:
+        for key, records in samples().items():
+            ours(*key, records)
+        assert len(made) > 10 * len(samples())
+        assert not [each for each in made if each() is not None]
+    finally:
+        gc.enable()
+
+
+def test_what_columns_remember_is_bounded() -> None:
+    run = Run(partners()["departement"].formats["accompagnement"].mapping, AT)
+    record = next(iter(samples()["departement", "accompagnement"]))
+    for number in range(KEPT + 10):
+        run.apply(RawRecord("line 1", record.data | {"referent": f"N{number:05}", "organisme_referent": "x" * 90}))
+    run.apply(RawRecord("line 1", record.data | {"referent": "y" * (LONGEST + 1)}))
+    columns = [row[3] for plan in run._plans for row in (*plan.identity, *plan.rows)]
+    assert max(map(len, columns)) == KEPT
+    assert max(len(text) for column in columns for text in column) <= LONGEST
 
 
 def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
