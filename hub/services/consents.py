@@ -86,7 +86,9 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
     if person is None:
         raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref")
     event = submission.event
-    state, stored = state_of(uow, policy, person)
+    stored = uow.consents.of(person)
+    earlier = events_of(stored, policy)
+    state = _folded(stored, earlier)
     before = uow.consents.by_digest(submission.digest)
     if before is None:
         owners = uow.consents.owners_of(event.record_id)
@@ -105,7 +107,7 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
             digest=submission.digest,
             salt=submission.salt,
         )
-        state = fold([*events_of(stored, policy), event])
+        state = fold([*earlier, event])
     elif person not in uow.consents.owners_of(event.record_id):
         raise MaillonError(ErrorKind.CONFLICT, "this event is another person's")
     record = state.records[event.record_id]
@@ -141,14 +143,18 @@ def search(uow: UnitOfWork, keyring: Keyring, policy: Policy, partner: Directory
 def state_of(uow: UnitOfWork, policy: Policy, person: PersonId) -> tuple[PersonState, Sequence[StoredEvent]]:
     """Return a person's folded state and the events it comes from."""
     stored = uow.consents.of(person)
-    state = fold(events_of(stored, policy))
-    doubtful = {event.record_id for event in stored if not event.gives}
-    return state.without(doubtful) if doubtful else state, stored
+    return _folded(stored, events_of(stored, policy)), stored
 
 
 def events_of(stored: Sequence[StoredEvent], policy: Policy) -> list[ConsentEvent]:
     """Read stored events again. Their signatures were verified when they came in; the rows cannot change."""
     return [_parse(seal.peek(row.jws, Typ.CONSENT), policy) for row in stored]
+
+
+def _folded(stored: Sequence[StoredEvent], events: Sequence[ConsentEvent]) -> PersonState:
+    state = fold(events)
+    doubtful = {event.record_id for event in stored if not event.gives}
+    return state.without(doubtful) if doubtful else state
 
 
 def state_name(record: RecordState, at: datetime) -> str:

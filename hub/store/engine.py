@@ -68,6 +68,8 @@ def open_engine(path: Path, *, read_only: bool = False) -> Engine:
         else:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
+            # 64 MiB, for the one connection that writes: hashes and random ids touch pages all over their indexes.
+            cursor.execute("PRAGMA cache_size=-65536")
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -23,10 +23,15 @@ class Instant(types.TypeDecorator[datetime]):
             raise ValueError("a naive datetime has no place in the store")
         return (at - _EPOCH) // timedelta(microseconds=1)
 
+    @staticmethod
+    def from_microseconds(at_us: int) -> datetime:
+        """Return the aware datetime of whole microseconds since 1970."""
+        return _EPOCH + timedelta(microseconds=at_us)
+
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:  # noqa: ARG002 (SQLAlchemy's)
         """Refuse naive datetimes: they have no place in the store."""
         return None if value is None else self.to_microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:  # noqa: ARG002 (SQLAlchemy's)
         """Return the aware datetime."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else self.from_microseconds(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, update
 
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
 from consent.ledger.envelope import Link
@@ -21,13 +21,16 @@ from consent.ledger.leaf import EventClass, Leaf
 from consent.ledger.merkle import leaf_hash
 from hub.store.sealing import Body, Opening, envelope_of, event_id_bytes, open_event, seal_event
 from hub.store.secrets import SecretStore
-from hub.store.tables import Instant, erasing, journal, subject_head
+from hub.store.sql import Sql
+from hub.store.tables import Instant, erasing, journal
 
-# Written once: building a statement costs more than running it.
-_INSERT = insert(journal)
-_LAST = select(func.coalesce(func.max(journal.c.seq), 0))
-_HEAD = select(subject_head.c.n, subject_head.c.leaf_hash).where(subject_head.c.person_id == bindparam("of"))
-_MOVE = update(subject_head).where(subject_head.c.person_id == bindparam("of"))
+_LENGTH = "SELECT coalesce(max(seq), 0) FROM journal"
+_INSERT = (
+    'INSERT INTO journal (seq, event_id, class, "at", commitment, ciphertext_digest, sealed) '
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_HEAD = "SELECT n, leaf_hash FROM subject_head WHERE person_id = ?"
+_MOVE = "UPDATE subject_head SET n = ?, leaf_hash = ? WHERE person_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,10 @@ class Appended:
 class Journal:
     """Rows of ``journal`` and the chain of each person."""
 
-    def __init__(self, connection: Connection, secrets: SecretStore, at: datetime) -> None:
+    def __init__(self, connection: Connection, sql: Sql, secrets: SecretStore, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
+        self._sql = sql
         self._secrets = secrets
         self._at = at
 
@@ -77,10 +81,10 @@ class Journal:
             return []
         traced = {d.person for d in drafts if d.person is not None and d.event_class is not EventClass.CONSENT}
         traces = self._secrets.traces(traced, self._at) if traced else {}
-        heads = {person: self._head(person) for person in {d.person for d in drafts if d.person is not None}}
+        heads = {person: self.head(person) for person in {d.person for d in drafts if d.person is not None}}
         at_us = Instant.to_microseconds(self._at)
-        seq = int(self._connection.execute(_LAST).scalar_one())
-        rows: list[dict[str, Any]] = []
+        seq = self.length()
+        rows: list[tuple[object, ...]] = []
         made: list[Appended] = []
         for draft in drafts:
             event_id, link, tag, key = draft.event_id or new_uuid(), None, None, self._secrets.system_key
@@ -95,31 +99,23 @@ class Journal:
             if draft.person is not None and link is not None:
                 heads[draft.person] = (link.n, leaf_hash(leaf.encode()))
             seq += 1
-            rows.append(
-                {
-                    "seq": seq,
-                    "event_id": event_id,
-                    "class": draft.event_class.value,
-                    "at": self._at,
-                    "commitment": leaf.commitment,
-                    "ciphertext_digest": leaf.ciphertext_digest,
-                    "sealed": sealed,
-                }
-            )
+            name = draft.event_class.value
+            rows.append((seq, event_id, name, at_us, leaf.commitment, leaf.ciphertext_digest, sealed))
             made.append(Appended(seq, leaf, r32, tag))
-        self._connection.execute(_INSERT, rows)
+        self._sql.run_all(_INSERT, rows)
         if heads:
-            moved = [{"of": person, "n": n, "leaf_hash": newest} for person, (n, newest) in heads.items()]
-            self._connection.execute(_MOVE, moved)
+            self._sql.run_all(_MOVE, [(n, newest, person) for person, (n, newest) in heads.items()])
         return made
 
     def head(self, person: PersonId) -> tuple[int, bytes | None]:
-        """Return how many events a person has had, and the leaf hash of the newest."""
-        return self._head(person)
+        """Return how many events a person has had, and the leaf hash of the newest; a person there must be."""
+        (row,) = self._sql.rows(_HEAD, (person,))
+        return row[0], row[1]
 
     def length(self) -> int:
         """Return the sequence number of the last event, 0 when there is none."""
-        return int(self._connection.execute(_LAST).scalar_one())
+        (row,) = self._sql.rows(_LENGTH)
+        return int(row[0])
 
     @contextmanager
     def erasing(self, seq: int) -> Iterator[None]:
@@ -135,10 +131,6 @@ class Journal:
                 update(journal).where(journal.c.seq == seq, journal.c.sealed.is_not(None)),
                 {"sealed": None, "emptied_by": by},
             )
-
-    def _head(self, person: PersonId) -> tuple[int, bytes | None]:
-        row = self._connection.execute(_HEAD, {"of": person}).one()
-        return row.n, row.leaf_hash
 
 
 def leaf_of(row: Row[Any] | Mapping[str, Any]) -> Leaf:

@@ -12,14 +12,13 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
+from hub.store.sql import Sql
 from hub.store.tables import holding, link, person, person_ref, record, subject_head
 
 # What every pull reads. Written once: building a statement costs more than running it.
 _VERSION = select(person.c.version).where(person.c.person_id == bindparam("person_id"))
 _HOLDINGS = select(holding.c.partner, holding.c.section).where(holding.c.person_id == bindparam("person_id"))
-_BY_REF = select(person_ref.c.person_id).where(
-    person_ref.c.lookup == bindparam("lookup"), person_ref.c.partner == bindparam("partner")
-)
+_BY_REF = "SELECT person_id FROM person_ref WHERE lookup = ? AND partner = ?"
 _ADD_REF = upsert(person_ref).on_conflict_do_nothing()
 _REFS_AT = (
     select(person_ref.c.person_id, person_ref.c.secret_of)
@@ -58,9 +57,10 @@ class RefRow:
 class Persons:
     """Rows of ``person``, ``record``, ``link``, ``holding`` and ``person_ref``."""
 
-    def __init__(self, connection: Connection, at: datetime) -> None:
+    def __init__(self, connection: Connection, sql: Sql, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
+        self._sql = sql
         self._at = at
 
     def create(self, *, provisional: bool) -> PersonId:
@@ -194,8 +194,8 @@ class Persons:
 
     def by_ref(self, partner: str, lookup: bytes) -> PersonId | None:
         """Return whom a keyed look-up of ``partner``'s means, None when no one."""
-        found = self._connection.execute(_BY_REF, {"lookup": lookup, "partner": partner}).scalar()
-        return None if found is None else PersonId(found)
+        row = self._sql.row(_BY_REF, (lookup, partner))
+        return None if row is None else PersonId(row[0])
 
     def count(self) -> int:
         """Return how many persons there are."""

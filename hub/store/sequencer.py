@@ -16,12 +16,13 @@ from sqlalchemy import Connection
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger.checkpoint import Checkpoint, SignerKey, open_note, sign
 from consent.ledger.exact import LedgerError
-from consent.ledger.leaf import CLASS_BYTES, TAG, EventClass
+from consent.ledger.leaf import EventClass
 from consent.ledger.merkle import leaf_hash
 from consent.ledger.tile import Frontier, append, restore
 from hub.store.in_force import keys_in_force
 from hub.store.log import newest_checkpoint, read_tile, tree_size
-from hub.store.sealing import event_id_bytes
+from hub.store.sealing import event_id_bytes, header_of
+from hub.store.sql import Sql
 from hub.store.tables import Instant
 
 # The hottest statements of the hub: plain SQL, rows as tuples, one call for all of them.
@@ -34,11 +35,11 @@ _TILE: Final = (
     "INSERT INTO tile (level, idx, hashes) VALUES (?, ?, ?) "
     "ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes"
 )
-_TAKEN: Final = "DELETE FROM inbox WHERE seq = ?"
+# Those that became leaves just now, and no other: a row that came in the meantime stays.
+_TAKEN: Final = "DELETE FROM inbox WHERE seq IN (SELECT seq FROM entry WHERE leaf_index >= ?)"
 _MOVE: Final = "UPDATE tree_head SET size = ? WHERE size = ?"
 _CHECKPOINT: Final = 'INSERT INTO checkpoint (size, root, note, "at") VALUES (?, ?, ?, ?)'
-# A leaf begins with its tag and class; see consent.ledger.leaf, which a test holds against this.
-_BEGINNING: Final = {event_class.value: TAG + bytes([byte]) for event_class, byte in CLASS_BYTES.items()}
+_KEY: Final = EventClass.KEY.value
 
 
 class Sequencer:
@@ -66,32 +67,29 @@ class Sequencer:
         Raises ``MaillonError``: ``LOG_STOPPED`` when it was halted, ``STORAGE`` when the stored tree is not the one
         that was signed, when somebody else added to it, or when a key that has to sign is not held.
         """
-        rows = connection.exec_driver_sql(_INBOX).all()
+        sql = Sql(connection)
+        rows = sql.rows(_INBOX)
         if not rows:
             return 0
         if self._halted is not None:
             raise MaillonError(ErrorKind.LOG_STOPPED, self._halted)
         before = self._frontier or self.check(connection)
         hashes = [
-            leaf_hash(
-                b"".join(
-                    (_BEGINNING[name], event_id_bytes(event_id), at_us.to_bytes(8, "big", signed=True), bound, digest)
-                )
-            )
+            leaf_hash(header_of(name, event_id_bytes(event_id), at_us) + bound + digest)
             for _, name, event_id, at_us, bound, digest in rows
         ]
         after, tiles = append(before, hashes)
-        if connection.exec_driver_sql(_MOVE, (after.size, before.size)).rowcount != 1:
+        if sql.run(_MOVE, (after.size, before.size)) != 1:
             raise MaillonError(ErrorKind.STORAGE, "somebody else adds to this log")
         entries = [(before.size + n, row[0], hashed) for n, (row, hashed) in enumerate(zip(rows, hashes, strict=True))]
-        connection.exec_driver_sql(_ENTRY, entries)
-        connection.exec_driver_sql(_TILE, [(tile.level, tile.index, held) for tile, held in tiles])
-        if self._signers is None or any(row[1] == EventClass.KEY.value for row in rows):
+        sql.run_all(_ENTRY, entries)
+        sql.run_all(_TILE, [(tile.level, tile.index, held) for tile, held in tiles])
+        if self._signers is None or any(row[1] == _KEY for row in rows):
             self._signers = self._in_force(connection)
         root = after.root()
         note = sign(Checkpoint(self.origin, after.size, root), self._signers)
-        connection.exec_driver_sql(_CHECKPOINT, (after.size, root, note, Instant.to_microseconds(at)))
-        connection.exec_driver_sql(_TAKEN, [(row[0],) for row in rows])
+        sql.run(_CHECKPOINT, (after.size, root, note, Instant.to_microseconds(at)))
+        sql.run(_TAKEN, (before.size,))
         self._frontier = after
         return len(rows)
 

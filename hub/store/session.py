@@ -42,6 +42,7 @@ from hub.store.persons import Persons
 from hub.store.reviews import Reviews
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
+from hub.store.sql import Sql
 from hub.store.subject import Subjects
 from hub.store.subtrees import Subtrees
 
@@ -61,9 +62,14 @@ class UnitOfWork:
     subtrees: Subtrees = field(default_factory=Subtrees, repr=False, compare=False)
 
     @cached_property
+    def sql(self) -> Sql:
+        """The driver itself, for the store's hottest statements."""
+        return Sql(self.connection)
+
+    @cached_property
     def journal(self) -> Journal:
         """The one order of all events."""
-        return Journal(self.connection, self.secrets, self.at)
+        return Journal(self.connection, self.sql, self.secrets, self.at)
 
     @cached_property
     def log(self) -> Log:
@@ -78,7 +84,7 @@ class UnitOfWork:
     @cached_property
     def persons(self) -> Persons:
         """Persons, their records, holdings and refs."""
-        return Persons(self.connection, self.at)
+        return Persons(self.connection, self.sql, self.at)
 
     @cached_property
     def index(self) -> Index:
@@ -103,7 +109,7 @@ class UnitOfWork:
     @cached_property
     def consents(self) -> ConsentRegister:
         """Consent events."""
-        return ConsentRegister(self.connection, self.journal, self.secrets, self.at)
+        return ConsentRegister(self.sql, self.journal, self.secrets)
 
     @cached_property
     def access(self) -> AccessLog:

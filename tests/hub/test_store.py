@@ -259,9 +259,8 @@ def test_an_item_that_raises_loses_its_own_writes_only(writer: Writer, engine: E
 
     def contradicts(uow: UnitOfWork) -> None:
         uow.persons.create(provisional=True)
-        same = EventId(new_uuid())
-        uow.journal.append(EventClass.ACCESS, {}, event_id=same)
-        uow.journal.append(EventClass.ACCESS, {}, event_id=same)
+        uow.partners.accept_directory(1, "d" * 43)
+        uow.partners.accept_directory(1, "d" * 43)
 
     answers: dict[str, object] = {}
 

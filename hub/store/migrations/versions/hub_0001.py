@@ -38,7 +38,6 @@ def upgrade() -> None:
         sa.Column("emptied_by", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["emptied_by"], ["journal.seq"], name=op.f("fk_journal_emptied_by")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_journal")),
-        sa.UniqueConstraint("event_id", name=op.f("uq_journal_event_id")),
         sqlite_autoincrement=True,
     )
     _create_log()
