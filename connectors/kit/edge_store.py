@@ -129,13 +129,12 @@ class EdgeStore:
         the tokens of all are offered to the hub. A change puts the subject back among :meth:`pending`.
         """
         key, wire = self._rows.key("subject", local_id), tokens.to_wire()
-        tag = self._rows.tag("identity", {"identity": dict(identity_traits), "tokens": wire})
+        said = {"identity": dict(identity_traits), "tokens": wire}
+        tag = self._rows.tag("identity", said)
         with self.batch():
             if self._one("SELECT tag FROM identity WHERE key = ? AND format = ?", key, format) == (tag,):
                 return False
-            body = self._rows.seal(
-                {"identity": dict(identity_traits), "tokens": wire}, b"identity", key, format.encode()
-            )
+            body = self._rows.seal(said, b"identity", key, format.encode(), packed=False)
             self._execute("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)", key, format, tag, body)
             self._execute(
                 "INSERT INTO subject (key, body) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET changes = changes + 1",

@@ -12,10 +12,12 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
+_URL = bytes.maketrans(b"+/", b"-_")
+
 
 def encode(data: bytes) -> str:
     """Return ``data`` as base64url text without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_URL).decode("ascii")
 
 
 def decode(text: str, *, what: str = "base64url", length: int | None = None) -> bytes:
