@@ -145,7 +145,7 @@ def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
     record_id = uow.persons.add_record(
         person, slug, registration.stored_key, registration.flags, rule=rule, actor="hub"
     )
-    uow.index.add(person, record_id, registration.tokens)
+    uow.index.add(person, record_id, registration.tokens, is_new=True)
     doubts = _ask_a_human(uow, person, record_id, answer) if isinstance(answer, Review) else []
     return Match(kind, person, record_id, slug, {"rule": rule, "actor": "hub", "doubts": doubts})
 

@@ -32,6 +32,19 @@ _REFS_OF = (
     .order_by(person_ref.c.secret_of)
 )
 
+_RECORD_OF = (
+    select(record.c.record_id, link.c.person_id)
+    .join(link, (link.c.record_id == record.c.record_id) & link.c.until.is_(None))
+    .where(record.c.partner == bindparam("partner"), record.c.record_key == bindparam("key"))
+)
+_DECLARED = select(holding.c.section).where(
+    holding.c.person_id == bindparam("person"),
+    holding.c.partner == bindparam("partner"),
+    holding.c.record_id == bindparam("record"),
+)
+_ADD_PERSON, _ADD_HEAD = insert(person), insert(subject_head)
+_ADD_RECORD, _ADD_LINK, _ADD_HOLDING = insert(record), insert(link), insert(holding)
+
 K = TypeVar("K")
 
 
@@ -67,14 +80,14 @@ class Persons:
         """Return a new person's id."""
         person_id = PersonId(new_uuid())
         self._connection.execute(
-            insert(person),
+            _ADD_PERSON,
             {
                 "person_id": person_id,
                 "created_at": self._at,
                 "provisional": provisional,
             },
         )
-        self._connection.execute(insert(subject_head), {"person_id": person_id, "n": 0, "leaf_hash": None})
+        self._connection.execute(_ADD_HEAD, {"person_id": person_id, "n": 0, "leaf_hash": None})
         return person_id
 
     def version(self, person_id: PersonId) -> int:
@@ -87,11 +100,7 @@ class Persons:
 
     def record_of(self, partner: str, record_key: bytes) -> tuple[str, PersonId] | None:
         """Return the record a partner already registered under ``record_key`` and the person it belongs to now."""
-        row = self._connection.execute(
-            select(record.c.record_id, link.c.person_id)
-            .join(link, (link.c.record_id == record.c.record_id) & link.c.until.is_(None))
-            .where(record.c.partner == partner, record.c.record_key == record_key)
-        ).first()
+        row = self._connection.execute(_RECORD_OF, {"partner": partner, "key": record_key}).first()
         return None if row is None else (row.record_id, PersonId(row.person_id))
 
     def add_record(
@@ -107,7 +116,7 @@ class Persons:
         """Add a record, linked to ``person_id`` by ``rule`` on the word of ``actor``; return its id."""
         record_id = new_uuid()
         self._connection.execute(
-            insert(record),
+            _ADD_RECORD,
             {
                 "record_id": record_id,
                 "partner": partner,
@@ -117,7 +126,7 @@ class Persons:
             },
         )
         self._connection.execute(
-            insert(link),
+            _ADD_LINK,
             {
                 "person_id": person_id,
                 "record_id": record_id,
@@ -137,12 +146,13 @@ class Persons:
         """Make ``sections`` what ``partner`` declares to hold through this record (none: it does not say)."""
         mine = (holding.c.person_id == person_id) & (holding.c.partner == partner) & (holding.c.record_id == record_id)
         wanted = set(sections) or {""}
-        had = set(self._connection.execute(select(holding.c.section).where(mine)).scalars())
+        names = {"person": person_id, "partner": partner, "record": record_id}
+        had = set(self._connection.execute(_DECLARED, names).scalars())
         if had - wanted:
             self._connection.execute(holding.delete().where(mine & holding.c.section.in_(had - wanted)))
         if wanted - had:
             self._connection.execute(
-                insert(holding),
+                _ADD_HOLDING,
                 [
                     {
                         "person_id": person_id,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, or_, select, union_all, update
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
 from hub.store.identity_tables import must_not_link
@@ -33,7 +33,20 @@ class ReviewState(StrEnum):
 
 WAITING = (ReviewState.OPEN, ReviewState.ASKED)
 APART = (ReviewState.DIFFERENT, ReviewState.SPLIT)
+# Written once: building a statement costs more than running it.
 _INSERT = insert(review)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_MINE, _THEIRS = link.alias("mine"), link.alias("theirs")
+_SETTLED = union_all(
+    select(review.c.person_id, review.c.candidate_id).where(
+        review.c.person_id.in_(_IDS), review.c.candidate_id.in_(_IDS)
+    ),
+    select(_MINE.c.person_id, _THEIRS.c.person_id)
+    .join(must_not_link, must_not_link.c.record_id == _MINE.c.record_id)
+    .join(_THEIRS, _THEIRS.c.record_id == must_not_link.c.other_id)
+    .where(_MINE.c.person_id.in_(_IDS), _MINE.c.until.is_(None))
+    .where(_THEIRS.c.person_id.in_(_IDS), _THEIRS.c.until.is_(None)),
+)
 # Of two doubts about one pair the one that was decided stays.
 _WEIGHT = {
     ReviewState.OPEN: 0,
@@ -109,19 +122,8 @@ class Reviews:
         ids = sorted(persons)
         if len(ids) < 2:
             return {}
-        mine, theirs = link.alias("mine"), link.alias("theirs")
-        asked = select(review.c.person_id, review.c.candidate_id).where(
-            review.c.person_id.in_(ids), review.c.candidate_id.in_(ids)
-        )
-        apart = (
-            select(mine.c.person_id, theirs.c.person_id)
-            .join(must_not_link, must_not_link.c.record_id == mine.c.record_id)
-            .join(theirs, theirs.c.record_id == must_not_link.c.other_id)
-            .where(mine.c.person_id.in_(ids), mine.c.until.is_(None))
-            .where(theirs.c.person_id.in_(ids), theirs.c.until.is_(None))
-        )
         pairs: dict[str, set[str]] = {}
-        for one, other in [*self._connection.execute(asked), *self._connection.execute(apart)]:
+        for one, other in self._connection.execute(_SETTLED, {"ids": ids}):
             pairs.setdefault(one, set()).add(other)
             pairs.setdefault(other, set()).add(one)
         return pairs

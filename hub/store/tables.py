@@ -112,6 +112,8 @@ erasing = Table(
     "erasing", hub, Column("seq", Integer, ForeignKey("journal.seq"), primary_key=True, autoincrement=False)
 )
 
+# In this table and the next ones rows stand in the order of random ids: a rowid would tell in which order they came,
+# and so, to whoever stole the file and knows what a partner registered, who is who.
 person = Table(
     "person",
     hub,
@@ -120,6 +122,7 @@ person = Table(
     Column("provisional", Boolean, nullable=False),
     # Bumped by trigger with every consent event: what the second gate compares.
     Column("version", Integer, nullable=False, server_default="0"),
+    sqlite_with_rowid=False,
 )
 
 # The newest event of each person, of whatever class: what the person's next event names as the one before it.
@@ -129,6 +132,7 @@ subject_head = Table(
     Column("person_id", String(36), ForeignKey("person.person_id"), primary_key=True),
     Column("n", Integer, nullable=False),
     Column("leaf_hash", LargeBinary(32)),
+    sqlite_with_rowid=False,
 )
 
 # One row per record a partner registered. ``record_key`` is stored keyed: it cannot be looked up without the keyring.
@@ -141,6 +145,7 @@ record = Table(
     Column("flags", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("partner", "record_key"),
+    sqlite_with_rowid=False,
 )
 
 # Dated edges record → person; a split ends one and opens another.
@@ -155,6 +160,7 @@ link = Table(
     Column("actor", String(36), nullable=False),
     PrimaryKeyConstraint("person_id", "record_id", "since"),
     Index("ix_link_record_id", "record_id"),
+    sqlite_with_rowid=False,
 )
 
 # "partner says it holds section of person". An empty section: it holds something it does not name (DOMAIN §3).
@@ -168,6 +174,7 @@ holding = Table(
     Column("section", String(64), nullable=False),
     Column("since", Instant, nullable=False),
     PrimaryKeyConstraint("person_id", "partner", "record_id", "section"),
+    sqlite_with_rowid=False,
 )
 
 # ref → person. The ref itself is not stored, only its keyed look-up: a stolen file lists no pseudonym.

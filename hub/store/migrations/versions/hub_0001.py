@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("provisional", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_person")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "subject_head",
@@ -56,6 +57,7 @@ def upgrade() -> None:
         sa.Column("leaf_hash", sa.LargeBinary(length=32), nullable=True),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_subject_head_person_id")),
         sa.PrimaryKeyConstraint("person_id", name=op.f("pk_subject_head")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "record",
@@ -66,6 +68,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("record_id", name=op.f("pk_record")),
         sa.UniqueConstraint("partner", "record_key", name=op.f("uq_record_partner_record_key")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "used_once",
@@ -130,6 +133,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_holding_person_id")),
         sa.PrimaryKeyConstraint("person_id", "partner", "record_id", "section", name=op.f("pk_holding")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "link",
@@ -142,6 +146,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_link_person_id")),
         sa.ForeignKeyConstraint(["record_id"], ["record.record_id"], name=op.f("fk_link_record_id")),
         sa.PrimaryKeyConstraint("person_id", "record_id", "since", name=op.f("pk_link")),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_link_record_id", "link", ["record_id"], unique=False)
     op.create_table(
