@@ -23,10 +23,11 @@ def refs_at(uow: UnitOfWork, keyring: Keyring, slug: str, persons: Collection[Pe
     new = sorted(wanted - set(made_by))
     secrets = uow.secrets.refs({*made_by.values(), *new})
     rows = []
-    for person in new:
+    lookups = {person: keyring.ref_lookup(slug, keyring.ref(slug, secrets[person])) for person in new}
+    taken = uow.persons.meant_by(lookups.values()) if new else {}
+    for person, lookup in lookups.items():
         made_by[person] = person
-        lookup = keyring.ref_lookup(slug, keyring.ref(slug, secrets[person]))
-        if uow.persons.by_ref(slug, lookup) not in (None, person):
+        if taken.get(lookup, person) != person:
             # The ref this secret makes went with a record that was somebody else's.
             made_by[person] = PersonId(new_uuid())
             secrets |= uow.secrets.create([made_by[person]])

@@ -110,7 +110,7 @@ def register(
                 persons.append(None)
                 continue
         if registration.held:
-            uow.persons.declare(person, slug, record_id, registration.sections)
+            uow.persons.declare(person, slug, record_id, registration.sections, is_new=known is None)
         else:
             uow.persons.undeclare(person, slug, record_id)
         persons.append(person)

@@ -19,6 +19,9 @@ from hub.store.tables import holding, link, person, person_ref, record, subject_
 _VERSION = select(person.c.version).where(person.c.person_id == bindparam("person_id"))
 _HOLDINGS = select(holding.c.partner, holding.c.section).where(holding.c.person_id == bindparam("person_id"))
 _BY_REF = "SELECT person_id FROM person_ref WHERE lookup = ? AND partner = ?"
+_MEANT_BY = select(person_ref.c.lookup, person_ref.c.person_id).where(
+    person_ref.c.lookup.in_(bindparam("lookups", expanding=True))
+)
 _ADD_REF = upsert(person_ref).on_conflict_do_nothing()
 _REFS_AT = (
     select(person_ref.c.person_id, person_ref.c.secret_of)
@@ -142,12 +145,15 @@ class Persons:
         text = orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode()
         self._connection.execute(update(record).where(record.c.record_id == record_id).values(flags=text))
 
-    def declare(self, person_id: PersonId, partner: str, record_id: str, sections: Iterable[str]) -> None:
-        """Make ``sections`` what ``partner`` declares to hold through this record (none: it does not say)."""
+    def declare(
+        self, person_id: PersonId, partner: str, record_id: str, sections: Iterable[str], *, is_new: bool = False
+    ) -> None:
+        """Make ``sections`` what ``partner`` declares to hold through this record (none: it does not say); a new record
+        has declared nothing yet."""
         mine = (holding.c.person_id == person_id) & (holding.c.partner == partner) & (holding.c.record_id == record_id)
         wanted = set(sections) or {""}
         names = {"person": person_id, "partner": partner, "record": record_id}
-        had = set(self._connection.execute(_DECLARED, names).scalars())
+        had = set() if is_new else set(self._connection.execute(_DECLARED, names).scalars())
         if had - wanted:
             self._connection.execute(holding.delete().where(mine & holding.c.section.in_(had - wanted)))
         if wanted - had:
@@ -185,6 +191,11 @@ class Persons:
         """Remember keyed look-ups of refs; one that is there stays as it is."""
         if rows:
             self._connection.execute(_ADD_REF, [asdict(row) for row in rows])
+
+    def meant_by(self, lookups: Collection[bytes]) -> dict[bytes, PersonId]:
+        """Return whom each of ``lookups`` that is taken means."""
+        rows = self._connection.execute(_MEANT_BY, {"lookups": list(lookups)})
+        return {row.lookup: PersonId(row.person_id) for row in rows}
 
     def ref_secrets(self, partner: str, epoch: int, persons: Collection[PersonId]) -> dict[PersonId, PersonId]:
         """Return, for each of ``persons`` that ``partner`` has a ref of, whose secret makes it."""
