@@ -10,10 +10,11 @@ from pathlib import Path
 from connectors.kit.runtime.errors import MaillonError
 from hub.keyring import Keyring
 from hub.log_check.finding import wrong
-from hub.log_check.snapshot import Snapshot, open_snapshot
+from hub.log_check.snapshot import Row, Snapshot, open_snapshot
 from hub.wrapping import WrappingKeys
 
 _CONSENT = "SELECT wrapped FROM person_secret WHERE person_id = ? AND use = ?"
+_LOOKUPS = "SELECT lookup FROM person_ref WHERE person_id = ? AND partner = ?"
 _TRACE = "SELECT owner_id, month, wrapped, restricted FROM trace_key WHERE tag = ?"
 
 
@@ -38,6 +39,8 @@ class KeyBook:
         self.system_key = keyring.system_key
         self._persons: dict[tuple[str, str], bytes | None] = {}
         self._traces: dict[bytes, TraceOwner | None] = {}
+        self._absorbed: dict[str, list[str]] = {}
+        self._hub: Snapshot | None = None
 
     def secret(self, person: str, use: str) -> bytes | None:
         """Return ``s_ref`` or ``k_consent`` of a person, None when it is gone or opens no more."""
@@ -45,6 +48,37 @@ class KeyBook:
             row = self._secrets.one(_CONSENT, (person, use))
             self._persons[person, use] = None if row is None else self._unwrap(person, use, row[0])
         return self._persons[person, use]
+
+    def meet(self, hub: Snapshot) -> None:
+        """Take the snapshot of ``hub.db`` that says which refs mean whom, and who turned out to be whom."""
+        self._hub = hub
+        for absorbed, into in hub.rows("SELECT person_id, into_id FROM absorbed"):
+            self._absorbed.setdefault(into, []).append(absorbed)
+
+    def refs_of(self, person: str, partner: str) -> Iterator[str]:
+        """Yield what ``partner`` may have called a person: by its own secret, by those of whoever turned out to be that
+        person, and (a ref keeps its meaning through a split) by any other whose ref means this person now."""
+        known = [person]
+        for each in known:
+            known += [other for other in self._absorbed.get(each, ()) if other not in known]
+        for each in known:
+            yield from self._ref(each, partner)
+        means = {bytes(row[0]) for row in self._rows(_LOOKUPS, (person, partner))}
+        for (other,) in self._secrets.rows("SELECT person_id FROM person_secret WHERE use = 's_ref'"):
+            for ref in self._ref(other, partner):
+                if self.keyring.ref_lookup(partner, ref) in means:
+                    yield ref
+
+    def _ref(self, person: str, partner: str) -> Iterator[str]:
+        s_ref = self.secret(person, "s_ref")
+        if s_ref is not None:
+            try:
+                yield self.keyring.ref(partner, s_ref)
+            except MaillonError:
+                return
+
+    def _rows(self, query: str, values: tuple[str, ...]) -> Iterator[Row]:
+        return iter(()) if self._hub is None else self._hub.rows(query, values)
 
     def trace(self, tag: bytes) -> TraceOwner | None:
         """Return whose tag it is, None when its month's key is gone."""

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import rfc8785
 
-from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.trust import subject_digest
 from consent.ledger.exact import LedgerError
 from consent.ledger.jws import from_base64url, read_object, to_base64url
@@ -17,6 +16,7 @@ from hub.log_check.keybook import KeyBook
 from hub.store.sealing import receipt_id_of
 
 Columns = Mapping[str, Any]
+_SALT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +63,12 @@ def _consent(row: Columns, event: Event, keys: KeyBook) -> bool:
 
 def _is_subject(row: Columns, said: Mapping[str, Any], keys: KeyBook) -> bool:
     """Whether the row's salt makes the record's subject out of the ref the collector knows this person by."""
-    s_ref = keys.secret(row["person_id"], "s_ref")
-    if s_ref is None or type(row["salt"]) is not bytes:
+    if type(row["salt"]) is not bytes or len(row["salt"]) != _SALT:
         return False
-    try:
-        ref = keys.keyring.ref(row["collector"], s_ref)
-        # After a rotation of the refs the one it was made with is no longer derived.
-        return keys.keyring.ref_epoch > 1 or subject_digest(ref, row["salt"]) == said["subject"]
-    except (MaillonError, ValueError):
-        return False
+    # After a rotation of the refs the one it was made with is no longer derived.
+    return keys.keyring.ref_epoch > 1 or any(
+        subject_digest(ref, row["salt"]) == said["subject"] for ref in keys.refs_of(row["person_id"], row["collector"])
+    )
 
 
 def row_digest(row: Columns, agent: Columns | None, fields: Mapping[str, str]) -> str:
