@@ -81,6 +81,8 @@ def open_hub(
         if not restored:
             restoring.check_not_older(eraser, SeenSize(home.log_seen))
         erasure.finish(eraser)
+        # A crash may have come just before that.
+        erasure.empty_logs(eraser)
         vkeys = [signer.verifier.vkey for signer in sequencer.held]
         writer.run(lambda uow: uow.in_force.take_log_keys(vkeys))
         directory = CurrentDirectory(home, keyring, writer, clock)

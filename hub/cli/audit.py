@@ -33,6 +33,8 @@ _home = click.option(
 )
 @click.option("--person", help="This partner's own number for the person (needed by the view usager).")
 @click.option("--partner", "partner_slug", help="Only what this partner asked.")
+@click.option("--erasure", "erasure_id", help="With --view dpo: the traces of the person of this erasure.")
+@click.option("--complaint", help="What gives the DPO the right to name a person; logged.")
 @click.option("--purpose", help="Only under this purpose.")
 @click.option("--outcome", help="Only with this outcome.")
 @click.option("--limit", default=100, show_default=True)
@@ -42,6 +44,8 @@ def access_log(
     view: str,
     person: str | None,
     partner_slug: str | None,
+    erasure_id: str | None,
+    complaint: str | None,
     purpose: str | None,
     outcome: str | None,
     limit: int,
@@ -55,6 +59,7 @@ def access_log(
     if view == "usager" and person is None:
         raise click.UsageError("--view usager needs --person")
     criteria: dict[str, Any] = {"partner": partner_slug, "purpose": purpose, "outcome": outcome, "limit": limit}
+    criteria |= {"erasure_id": erasure_id, "complaint": complaint}
     client: HubClient
     if view == "dpo":
         client = hub_client(home, "dpo")

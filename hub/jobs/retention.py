@@ -17,7 +17,9 @@ def keeper_of(hub: Hub) -> Keeper:
 def keep(hub: Hub) -> int:
     """End what is over by the hub's clock, and erasures cut short; return how much there was."""
     finished = erasure.finish(hub.eraser)
-    return finished + retention.end_what_is_over(keeper_of(hub), hub.clock.now()).total
+    ended = retention.end_what_is_over(keeper_of(hub), hub.clock.now()).total
+    erasure.empty_logs(hub.eraser)
+    return finished + ended
 
 
 def note_size(hub: Hub) -> None:

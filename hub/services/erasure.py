@@ -131,9 +131,14 @@ def finish(eraser: Eraser) -> int:
         eraser.register.append(Erased(row.erasure_id, mark, row.at, decision, row.kept_until))
         eraser.writer.run(partial(_destroy, row=row, person=person))
     if rows:
-        eraser.secrets.truncate_wal()
-        eraser.writer.truncate_wal()
+        empty_logs(eraser)
     return len(rows)
+
+
+def empty_logs(eraser: Eraser) -> bool:
+    """Empty both write-ahead logs, where what was erased still stands; False when somebody reads there (try again)."""
+    secrets_are, database_is = eraser.secrets.truncate_wal(), eraser.writer.truncate_wal()
+    return secrets_are and database_is
 
 
 def undone(eraser: Eraser) -> list[Erased]:
@@ -199,7 +204,7 @@ def _write(
     *,
     replayed: bool,
 ) -> None:
-    months = uow.secrets.traces_of(held.person)
+    months = [] if held.person is None else uow.secrets.traces_of(held.person)
     body = {
         "event": EVENT,
         "erasure_id": erasure_id,
@@ -221,7 +226,7 @@ def _write(
 
 
 def _again(uow: UnitOfWork, entry: Erased, person: PersonId | None, deadlines: Deadlines) -> None:
-    held = uow.erasures.held(person) if person is not None else Held(PersonId(""), (), (), {})
+    held = uow.erasures.held(person) if person is not None else Held(None, (), (), {})
     until = entry.proof_until if held.events else None
     _write(uow, held, entry.erasure_id, entry.decision, until, deadlines, replayed=True)
 

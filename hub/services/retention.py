@@ -1,15 +1,17 @@
 """What is kept no longer: traces of ended months, agreements kept as proof, references of old epochs.
 
-The periods are those of ``config/retention.toml``. Keys die first: from then on nothing opens, whatever copies of
-``hub.db`` exist. The rows follow in batches, each beside one retention event in the log, so that other writes go in
-between. All of it goes by the clock alone: a hub that was off for months catches up, and running twice does nothing.
+The periods are those of ``config/retention.toml``. Rows and contents go in batches, each beside one retention event in
+the log, so that other writes go in between; then the keys, and with them what copies of ``hub.db`` still hold. It goes
+by the clock alone: a hub that was off for months catches up, running twice does nothing, and a run that is cut short
+leaves no content without its key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from hub.deadlines import Deadlines
@@ -62,17 +64,20 @@ def end_what_is_over(keeper: Keeper, at: datetime) -> Ended:
     Raises ``MaillonError(STORAGE)`` when the disk refuses: what was done stays done, the next run goes on.
     """
     before = first_month_kept(at, keeper.deadlines.trace_months)
-    ended = Ended(
-        month_keys=keeper.secrets.expire(at, months_before=f"{before:%Y-%m}"),
+    month = f"{before:%Y-%m}"
+    traces = _in_batches(keeper.writer, lambda uow: _end_traces(uow, before))
+    # Months whose time was shorter when their keys were made.
+    tags = keeper.secrets.expired_tags(at, months_before=month)
+    for part in (tags[i : i + BATCH] for i in range(0, len(tags), BATCH)):
+        traces += keeper.writer.run(partial(_end_tagged, tags=part, before=before))
+    proofs = _in_batches(keeper.writer, _end_proofs)
+    return Ended(
+        month_keys=keeper.secrets.expire(at, months_before=month),
         proof_keys=keeper.secrets.end_proofs(at),
-        traces=_in_batches(keeper.writer, lambda uow: _end_traces(uow, before)),
-        proofs=_in_batches(keeper.writer, _end_proofs),
+        traces=traces,
+        proofs=proofs,
         refs=keeper.writer.run(lambda uow: _end_refs(uow, keeper)),
     )
-    if ended.total:
-        keeper.secrets.truncate_wal()
-        keeper.writer.truncate_wal()
-    return ended
 
 
 def _in_batches(writer: Writer, step: Callable[[UnitOfWork], int]) -> int:
@@ -84,6 +89,13 @@ def _in_batches(writer: Writer, step: Callable[[UnitOfWork], int]) -> int:
 
 def _end_traces(uow: UnitOfWork, before: datetime) -> int:
     seqs = uow.erasures.overdue_traces(before, BATCH)
+    if seqs:
+        uow.erasures.end_traces(seqs, {"event": TRACES, "before": instant(before)})
+    return len(seqs)
+
+
+def _end_tagged(uow: UnitOfWork, tags: Sequence[bytes], before: datetime) -> int:
+    seqs = uow.erasures.with_tags(tags)
     if seqs:
         uow.erasures.end_traces(seqs, {"event": TRACES, "before": instant(before)})
     return len(seqs)

@@ -58,9 +58,10 @@ class ErasureRow:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the store holds of a person. ``events``: its consent events; ``records``: those that are its own now."""
+    """What the store holds of a person (None: of no one). ``events``: its consent events; ``records``: those that are
+    its own now."""
 
-    person: PersonId
+    person: PersonId | None
     events: tuple[int, ...]
     records: tuple[str, ...]
     counts: Mapping[str, int]
@@ -117,19 +118,20 @@ class Erasures:
             self._journal.empty(emptied, seq)
         return seq
 
-    def lose(self, persons: Sequence[PersonId], body: Mapping[str, Any]) -> None:
-        """Delete every row of persons whose secrets cannot be opened any more, beside a retention event with ``body``:
-        without them nothing about them can be read, and their refs cannot be made again."""
-        lost = [self.held(each) for each in persons]
-        seqs = sorted(seq for held in lost for seq in held.events)
+    def lose(self, persons: Sequence[PersonId], tags: Sequence[bytes], body: Mapping[str, Any]) -> None:
+        """Delete every row of persons, and of traces, whose secrets cannot be opened any more, beside a retention event
+        with ``body``: without them nothing of it can be read, and the persons' refs cannot be made again."""
+        lost, traces = [self.held(each) for each in persons], self.with_tags(tags)
+        seqs = sorted([*traces, *(seq for held in lost for seq in held.events)])
         by = self._journal.append(EventClass.RETENTION, {**body, "emptied": self.emptied(seqs)}).seq
         with self._journal.erasing(by):
             for held in lost:
                 self._delete(held)
+            self._delete_traces(traces)
             self._journal.empty(seqs, by)
 
     def _delete(self, held: Held) -> None:
-        for table, where in _rows_of(held.person, held.records):
+        for table, where in () if held.person is None else _rows_of(held.person, held.records):
             self._connection.execute(delete(table).where(where))
 
     def find(self, *, erasure_id: str | None = None, decision: str | None = None) -> ErasureRow | None:
@@ -212,11 +214,21 @@ class Erasures:
         """Delete access and match events with all that is under them, beside a retention event with ``body``."""
         by = self._journal.append(EventClass.RETENTION, {**body, "emptied": self.emptied(seqs)}).seq
         with self._journal.erasing(by):
-            for table in (access_field, access_agent, access_event, match_event):
-                self._connection.execute(delete(table).where(table.c.seq == bindparam("of")), [{"of": s} for s in seqs])
+            self._delete_traces(seqs)
             self._journal.empty(seqs, by)
 
+    def _delete_traces(self, seqs: Sequence[int]) -> None:
+        for table in (access_field, access_agent, access_event, match_event) if seqs else ():
+            self._connection.execute(delete(table).where(table.c.seq == bindparam("of")), [{"of": s} for s in seqs])
+
     # --- references ----------------------------------------------------------------------------------------------
+
+    def with_tags(self, tags: Sequence[bytes]) -> list[int]:
+        """Return the access and match events of these tags, oldest first."""
+        found: list[int] = []
+        for table in (access_event, match_event):
+            found += self._connection.execute(select(table.c.seq).where(table.c.subject_tag.in_(tags))).scalars()
+        return sorted(found)
 
     def overdue_refs(self, oldest_epoch: int) -> int:
         """Return how many references are of an epoch before ``oldest_epoch``."""
@@ -245,35 +257,6 @@ def emptied_of(event_ids: Iterable[str]) -> dict[str, Any]:
     """Return ``{count, digest}``: how many events, and the base64url SHA-256 of their ids (16 bytes each) in order."""
     ids = [event_id_bytes(event_id) for event_id in event_ids]
     return {"count": len(ids), "digest": b64url.encode(hashlib.sha256(b"".join(ids)).digest())}
-
-
-def missing_content(connection: Connection, system_key: bytes) -> int | None:
-    """Return the sequence number of the first event whose content is missing without leave, None when all is in order.
-
-    Leave is given by an erasure or retention event alone, whose own content names exactly what went under it. For the
-    audit of the whole log (``maillon log fsck``).
-    """
-    gone: dict[int, list[tuple[int, str]]] = {}
-    rows = connection.execute(
-        select(journal.c.seq, journal.c.event_id, journal.c.emptied_by)
-        .where(journal.c.sealed.is_(None))
-        .order_by(journal.c.seq)
-    )
-    for row in rows:
-        if row.emptied_by is None:
-            return int(row.seq)
-        gone.setdefault(row.emptied_by, []).append((row.seq, row.event_id))
-    givers = select(journal).where(journal.c["class"].in_([EventClass.ERASURE.value, EventClass.RETENTION.value]))
-    faults = []
-    for giver in connection.execute(givers.order_by(journal.c.seq)):
-        went = gone.pop(giver.seq, [])
-        if giver.sealed is None:
-            faults.append(giver.seq)
-        elif opening_of(giver, system_key).body["emptied"] != emptied_of(event_id for _, event_id in went):
-            faults.append(went[0][0] if went else giver.seq)
-    # What is left was emptied by an event that may not.
-    faults += [went[0][0] for went in gone.values()]
-    return min(faults, default=None)
 
 
 def _rows_of(of: PersonId, records: Sequence[str]) -> list[tuple[Table, ColumnElement[bool]]]:

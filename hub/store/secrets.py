@@ -265,6 +265,12 @@ class SecretStore:
         self._forget()
         return gone
 
+    def expired_tags(self, at: datetime, *, months_before: str = "") -> list[bytes]:
+        """Return the tags of the months :meth:`expire` would end."""
+        is_over = (trace_key.c.expires_at <= at) | (trace_key.c.month < months_before)
+        with self._reads.connect() as connection:
+            return list(connection.execute(select(trace_key.c.tag).where(is_over)).scalars())
+
     def end_proofs(self, at: datetime) -> int:
         """Destroy the keys of agreements kept as proof until ``at`` or before, durably; return how many there were."""
         with self._lock, self._engine.begin() as connection:
@@ -272,15 +278,17 @@ class SecretStore:
         self._forget()
         return gone
 
-    def unreadable(self) -> set[str]:
-        """Return whose secrets today's keys do not open.
+    def unreadable(self) -> tuple[set[str], list[bytes]]:
+        """Return whose secrets today's keys do not open, and the tags of their months.
 
         In a restored backup from before an erasure, whoever shared the erased person's bucket stands under the key
         that was destroyed.
         """
         with self._reads.connect() as connection:
             owners = {row.person_id for row in connection.execute(select(person_secret)) if not self._opens(row)}
-            return owners | {row.owner_id for row in connection.execute(_TRACES) if not self._opens(row)}
+            traces = connection.execute(_TRACES).all()
+        owners |= {row.owner_id for row in traces if not self._opens(row)}
+        return owners, [row.tag for row in traces if row.owner_id in owners]
 
     def drop(self, owners: Iterable[str]) -> None:
         """Delete every secret of these owners, durably."""

@@ -17,9 +17,10 @@ from consent.ledger.keychange import KeyHistory, KeySpan
 from consent.ledger.verify import TrustedKeys
 from consent.model import EventKind
 from hub.app import close_hub
+from hub.log_check.fsck import fsck
+from hub.log_check.trust import trust_of_file
 from hub.services.register import resolve
 from hub.store import tables
-from hub.store.erasures import missing_content
 from tests.hub.conftest import World
 
 NOTHING_KEPT = "traitement_illicite"
@@ -81,16 +82,11 @@ def log_keys_of(world: World) -> TrustedKeys:
 
 
 def is_whole(world: World) -> bool:
-    """Whether no content is missing without leave, and the tree is the one that was signed."""
-    key = world.hub.keyring.system_key
-    missing = world.hub.reads.run(lambda uow: missing_content(uow.connection, key))
-    world.hub.reads.run(lambda uow: world.hub.sequencer.check(uow.connection))
-    return missing is None
-
-
-def every_byte(folder: Path) -> bytes:
-    """Everything in the hub's home that is neither a key file nor another's: databases, their logs, backups."""
-    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    """Whether the audit of the whole log, every row and every chain, finds nothing wrong."""
+    report = fsck(world.home.database, trust_of_file(log_keys_of(world)), home=world.home.path)
+    assert report.finding is None, report.finding
+    assert report.opened
+    return True
 
 
 @pytest.fixture

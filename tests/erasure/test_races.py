@@ -108,7 +108,9 @@ def test_an_agreement_and_an_erasure_at_once(world: World, life: Life, first: st
     gate.set()
     for thread in (holder, *threads):
         thread.join()
-    assert answers == {"erasure": 201, "agreement": 201 if first == "agreement" else 404}
+    assert answers["erasure"] == 201
+    # An agreement that came first was taken down; its receipt may be looked for when it is gone already.
+    assert answers["agreement"] in ((201, 404) if first == "agreement" else (404,))
     assert person_of(world, ref) is None
     events = world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.consent_event)).all())
     assert events == []

@@ -1,0 +1,115 @@
+"""``kill -9`` at every step of an erasure: after the next start it is complete or it never was, and never half."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from connectors.kit.runtime.clock import FakeClock
+from connectors.kit.runtime.ids import PersonId, new_uuid
+from hub.app import close_hub, open_hub
+from hub.home import HubHome
+from hub.log_check.fsck import fsck
+from hub.log_check.trust import trust_of_home
+from hub.services.register import resolve
+from hub.settings import load_settings
+from tests.erasure.conftest import Life, decision, live, person_of
+from tests.erasure.erasing_child import STEPS
+from tests.erasure.test_gone import found, marks_of
+from tests.hub.conftest import World
+
+ROOT = Path(__file__).resolve().parents[2]
+RANDOM_RUNS = 12
+
+
+@dataclass
+class Before:
+    """A hub that was closed, somebody in it and a neighbour of the same bucket, and a decision about the former."""
+
+    home: Path
+    life: Life
+    neighbour: Life
+    person: PersonId
+    marks: dict[str, bytes]
+    decision: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Before:
+    world = World(tmp_path_factory.mktemp("crash"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hub.store.persons.new_uuid", lambda: f"0a1{new_uuid()[3:]}")
+        lives = [live(world, 1), live(world, 2)]
+    person = person_of(world, lives[0].refs["departement"])
+    assert person is not None
+    marks, decided = marks_of(world, lives[0], 1), decision(world, lives[0].refs["departement"])
+    close_hub(world.hub)
+    return Before(world.home.path, *lives, person, marks, decided)
+
+
+def killed_at(before: Before, folder: Path, step: str) -> Path:
+    """Copy the hub, erase in it, die at ``step``; return where."""
+    home = folder / "hub"
+    shutil.copytree(before.home, home)
+    child = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.erasure.erasing_child", str(home), step),
+            *(before.decision["decision"], before.decision["ref"]),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode in (-9, 0), child.stderr
+    assert ("erased" in child.stdout) is (child.returncode == 0)
+    return home
+
+
+def after_the_next_start(before: Before, home: Path) -> bool:
+    """Start, look at everything, stop; return whether the person is erased. Anything between is a failure."""
+    hub = open_hub(load_settings(home, {}), clock=FakeClock())
+    try:
+        run, keys = hub.reads.run, hub.secrets._wrapping
+        is_erased = run(lambda uow: resolve(uow, hub.keyring, "departement", before.life.refs["departement"])) is None
+        (rows, unfinished) = run(lambda uow: (uow.erasures.all(), uow.erasures.unfinished()))
+        assert unfinished == []
+        assert keys.changing() == []
+        trust = trust_of_home(home / "hub.db", hub.directory.get())
+        assert fsck(home / "hub.db", trust, home=home).finding is None
+        assert (before.person in hub.secrets.refs([before.person])) is not is_erased
+        assert hub.secrets.unreadable() == (set(), [])
+        assert [row.erasure_id for row in rows] == [entry.erasure_id for entry in hub.eraser.register.entries()]
+        assert len(rows) == int(is_erased)
+        assert len(hub.secrets.traces_of(rows[0].erasure_id if rows else before.person)) == 1
+        other = run(lambda uow: resolve(uow, hub.keyring, "departement", before.neighbour.refs["departement"]))
+        assert other is not None
+        assert len(run(lambda uow: uow.consents.of(other))) == 1
+    finally:
+        close_hub(hub)
+    left = found(HubHome(home).path, before.marks)
+    assert left == (set() if is_erased else set(before.marks))
+    return is_erased
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_each_step(before: Before, tmp_path: Path, step: str) -> None:
+    home = killed_at(before, tmp_path, step)
+    assert after_the_next_start(before, home) is (step != "before the write is committed")
+    assert after_the_next_start(before, home) is (step != "before the write is committed")
+
+
+def test_killed_at_any_moment(before: Before, tmp_path: Path) -> None:
+    chance = random.Random(4)  # noqa: S311 (moments, not secrets)
+    for run in range(RANDOM_RUNS):
+        home = killed_at(before, tmp_path / str(run), f"{chance.uniform(0.0, 0.03):.4f}")
+        after_the_next_start(before, home)
+        shutil.rmtree(home)
