@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import caf_stream, decide, erasure, index_scale, linkage, log_check, pull, readers, validate
+from bench import caf_stream, decide, erasure, index_scale, leak, linkage, log_check, pull, readers, validate
 from bench.harness import QUICK, Result, Say, Scale
 
 BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
     "log_check": log_check.run,
     "index_scale": index_scale.run,
     "erasure": erasure.run,
+    "leak": leak.run,
 }
 RESULTS = Path(__file__).parent / "results.md"
 
