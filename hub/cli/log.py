@@ -33,16 +33,26 @@ for command in (check_evidence, fsck_command, export_command):
 )
 @click.option("--quorum", type=click.IntRange(min=0), help="Witnesses needed (default: more than half).")
 @click.option("--faulty", default=0, show_default=True, type=click.IntRange(min=0), help="Witnesses that may lie.")
+@click.option("--witness", "witnesses", multiple=True, help="Partner that witnesses (default: all that have a key).")
+@click.option("--no-witness", is_flag=True, help="Count no witness: the log's own word alone.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: standard output.")
 @json_option
-def keys(home: Path, quorum: int | None, faulty: int, out: Path | None, as_json: bool) -> None:
+def keys(
+    home: Path,
+    quorum: int | None,
+    faulty: int,
+    witnesses: tuple[str, ...],
+    no_witness: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     """Write the public keys that receipts and the log are checked with. All of it is public: hand it to anybody.
 
     \b
     Example:  maillon log keys --home departement --out cles.json
     """
     root, directory = open_directory(home)
-    content = keys_file(directory, root, quorum, faulty)
+    content = keys_file(directory, root, quorum, faulty, () if no_witness else witnesses or None)
     text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     if out is None:
         click.echo(text, nl=False)

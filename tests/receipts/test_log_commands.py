@@ -15,6 +15,7 @@ from connectors.kit.trust import fingerprint
 from consent.ledger.checkpoint import Checkpoint, SignerKey, sign
 from hub.cli.main import cli
 from tests.attacks.log_world import Kept, build, owner
+from tests.receipts.world import World
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,20 @@ def test_the_keys_come_from_the_directory_and_its_root(kept: Kept, home: Path, k
     told = json.loads(run("log", "keys", "--home", home, "--out", keys, "--json").output)
     assert told["root_fingerprint"] == fingerprint(content["collectors"]["root"])
     assert json.loads(run("log", "keys", "--home", home).output) == content
+
+
+def test_who_witnesses_is_chosen(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    (tmp_path / "root.pub.jwk").write_text(json.dumps(world.root.public_jwk))
+    (tmp_path / "directory.jws").write_text(world.directory.jws)
+    told = [
+        json.loads(run("log", "keys", "--home", tmp_path, *options).output)
+        for options in ((), ("--witness", "caf"), ("--no-witness",), ("--witness", "caf", "--witness", "cpam"))
+    ]
+    assert [(len(each["witnesses"]), each["quorum"]) for each in told] == [(3, 2), (1, 1), (0, 0), (2, 2)]
+    refused = run("log", "keys", "--home", tmp_path, "--witness", "nobody").exception
+    assert isinstance(refused, MaillonError)
+    assert refused.kind is ErrorKind.CONFIGURATION
 
 
 def test_keys_of_a_folder_without_a_directory(tmp_path: Path) -> None:

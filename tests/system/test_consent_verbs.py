@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,26 @@ def test_a_declared_agreement_without_proof_is_refused_by_name(desk: Desk) -> No
     done = run_command("consent", "grant", "--home", desk.home, "--person", "D29-000503", *scope, "--agent", "a.martin")
     assert (done.code, done.error["error"]) == (1, "evidence")
     assert desk.records("D29-000503") == {}
+
+
+def test_the_person_leaves_with_a_receipt_and_a_page(desk: Desk, tmp_path: Path) -> None:
+    receipt, page, again, keys = (tmp_path / name for name in ("recu.json", "recu.pdf", "encore.json", "cles.json"))
+    scope = ("--person", "D29-000611", "--notice", "accompagnement_global", "--source", "departement")
+    given = must(
+        *("consent", "grant", "--home", desk.home, *scope, *AGENTS, "--receipt", str(receipt), "--pdf", str(page))
+    )
+    assert page.read_bytes().startswith(b"%PDF-")
+    assert {file.stat().st_mode & 0o777 for file in (receipt, page)} == {0o600}
+    must("log", "keys", "--home", desk.home, "--out", str(keys))
+    # No witness has seen it yet: that is said apart (4), and is no refusal.
+    verdict = must("verify", str(receipt), "--keys", str(keys), also=(4,))
+    assert verdict["is_witnessed"] is False
+    assert (verdict["holds"], verdict["record"]["record_id"]) == (True, given["record_id"])
+    must("consent", "receipt", given["receipt_id"], "--home", desk.home, "--receipt", str(again))
+    must("log", "keys", "--home", desk.home, "--out", str(keys), "--no-witness")
+    assert must("verify", str(again), "--keys", str(keys))["digest"] == verdict["digest"]
+    # A file that is there stops the command before anything is said.
+    before = desk.records("D29-000611")
+    refused = run_command("consent", "grant", "--home", desk.home, *scope, *AGENTS, "--receipt", str(receipt))
+    assert refused.code == 2
+    assert desk.records("D29-000611") == before

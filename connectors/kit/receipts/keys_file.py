@@ -3,6 +3,7 @@ consortium root, whose fingerprint is the one thing to compare by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from connectors.kit.ledger import keys as log_keys
@@ -13,24 +14,34 @@ from consent.ledger.exact import LedgerError
 from consent.ledger.verify import KEYS_TYPE, TrustedKeys
 
 
-def keys_file(directory: Directory, root: PublicJwk, quorum: int | None = None, faulty: int = 0) -> dict[str, Any]:
+def keys_file(
+    directory: Directory,
+    root: PublicJwk,
+    quorum: int | None = None,
+    faulty: int = 0,
+    witnesses: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Return the JSON of the keys file for the log and the witnesses that ``directory``, signed by ``root``, names.
 
     ``quorum`` of the witnesses must have seen a tree, of which ``faulty`` may lie; by default the fewest that cannot
-    be two halves. Raises ``MaillonError(CONFIGURATION)`` for a directory without a log key, or another bad quorum.
+    be two halves. ``witnesses`` (slugs) limits who counts: every partner of the directory that has a key, by default.
+    Raises ``MaillonError(CONFIGURATION)`` for a directory without a log key, or another bad quorum.
     """
     logs = log_keys.log_keys(directory.partner(HUB))
     if not logs:
         raise MaillonError(ErrorKind.CONFIGURATION, "the directory names no log key")
-    witnesses = sorted(key.vkey for key in log_keys.witness_keys(directory.partners()).values())
+    known = log_keys.witness_keys(directory.partners())
+    if witnesses is not None and not set(witnesses) <= set(known):
+        raise MaillonError(ErrorKind.CONFIGURATION, "a witness named has no witness key in the directory")
+    vkeys = sorted(known[slug].vkey for slug in (known if witnesses is None else set(witnesses)))
     content = {
         "v": 1,
         "type": KEYS_TYPE,
         "origin": next(iter(logs)).name,
         "log": sorted(key.vkey for key in logs),
         "key_changes": [],
-        "witnesses": witnesses,
-        "quorum": least_quorum(len(witnesses), faulty) if quorum is None else quorum,
+        "witnesses": vkeys,
+        "quorum": least_quorum(len(vkeys), faulty) if quorum is None else quorum,
         "faulty": faulty,
         "collectors": {"directory": directory.jws, "root": dict(root)},
     }
