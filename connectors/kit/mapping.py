@@ -7,10 +7,10 @@ language is described in ``docs/partners-guide.md`` and checked by ``mapping.sch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
@@ -81,7 +81,7 @@ class Run:
         self._mapping = mapping
         self._doubt = Doubt()
         self._plans = tuple(plan_of(subject, self._doubt) for subject in mapping.subjects)
-        self._asked = traits(mapping.asked, self._doubt, judged=False)
+        self._asked = traits(mapping.asked, self._doubt, stated=False)
         self._groups = _groups(mapping.household, self._doubt)
         self._collected = _moments(mapping.collected, self._doubt)
         self._as_of = _moments(mapping.as_of, self._doubt)
@@ -94,7 +94,9 @@ class Run:
             and registry.provenance_validator("source").fits(mapping.source)
             and all(map(registry.provenance_validator("base_legale").fits, {mapping.base_legale, *bases}))
         )
+        self._links = None if mapping.household is None else mapping.household.links
         self._instant = lru_cache(64)(_instant)
+        self._frame = lru_cache(256)(partial(_frame, mapping.source))
         self._first_names = lru_cache(KEPT)(first_names)
 
     def apply(self, record: RawRecord) -> list[SubjectFragment | Quarantined]:
@@ -102,8 +104,10 @@ class Run:
 
         Never empty.
         """
-        data = record.data
+        data, position, doubt = record.data, record.position, self._doubt
         scope: Json = {"record": data, "it": data, "role": None, "liens": [], "identite": None, "demande": None}
+        found: list[SubjectFragment | Quarantined] = []
+        people: list[_Person] = []
         path = "collected"
         try:
             collected = (self._collected and said(self._collected, scope)) or self._now
@@ -111,53 +115,53 @@ class Run:
             as_of = (self._as_of and said(self._as_of, scope)) or collected
             if collected > self._latest or as_of > self._latest:
                 raise Refused(Reason.BAD_DATE, "futur")
+            instant, fits = self._instant(collected)
             path = "household"
-            members = _members(self._groups, scope)
-            people, found = self._people(scope, members, record.position)
+            members = _members(self._groups, scope) if self._groups else []
+            path = "subjects"
+            for plan in self._plans:
+                for member in _chosen(plan.subject, scope, members):
+                    place, own, statements = member[0], scope.copy(), dict[str, Any]()
+                    _, own["role"], own["it"] = member
+                    if self._links is not None and isinstance(member, Member):
+                        own["liens"] = links_of(member, members, self._links)
+                    where = f"{position}, personne {place}" if place else position
+                    doubt.raised = not fits
+                    try:
+                        own["identite"] = self._read(plan.identity, own, "identite", statements, instant)
+                    except _At as at:
+                        found.append(_entry(where, at.path, at.refusal))
+                        continue
+                    people.append((plan, own, where, statements, doubt.raised))
+            if self._asked:
+                self._find_asked(scope, [own for plan, own, *_ in people if plan.subject.asserts_identity])
         except _At as at:
-            return [_entry(record.position, at.path, at.refusal)]
+            return [_entry(position, at.path, at.refusal)]
         except Refused as refusal:
-            return [_entry(record.position, path, refusal)]
+            return [_entry(position, path, refusal)]
         for person in people:
             try:
-                found += self._one(person, collected, as_of)
+                found += self._tell(person, instant, as_of)
             except _At as at:
-                found.append(_entry(person.position, at.path, at.refusal))
-        return found or [Quarantined(record.position, "subjects", Reason.NO_SUBJECT)]
+                found.append(_entry(person[2], at.path, at.refusal))
+        return found or [Quarantined(position, "subjects", Reason.NO_SUBJECT)]
 
-    def _people(
-        self, scope: Json, members: list[Member], position: str
-    ) -> tuple[list[_Person], list[SubjectFragment | Quarantined]]:
-        """Return every person, traits read, and who was refused on the way."""
-        household = self._mapping.household
-        found: list[_Person] = []
-        refused: list[SubjectFragment | Quarantined] = []
-        for plan in self._plans:
+    def _read(self, traits: Iterable[Trait], scope: Json, section: str, statements: Json, instant: str) -> Json:
+        """Return the traits in ``scope``, and put those the source itself states among the ``statements``."""
+        found, record = {}, scope["record"]
+        frame = self._frame(self._mapping.base_legale, None, instant)
+        for trait, member, get, column, path, form in traits:
             try:
-                if plan.subject.when is not None and not _holds(plan.subject.when, scope):
-                    continue
-                chosen = _select(plan.subject, scope, members)
-                for one, other in plan.subject.same:
-                    if not _same(_evaluate(one, scope), _evaluate(other, scope)):
-                        raise _about_another()
-            except Refused as refusal:
-                raise _At("subjects", refusal) from None
-            for member in chosen:
-                where = f"{position}, personne {member.place}" if member.place else position
-                own = scope.copy()
-                own["it"], own["role"] = member.data, member.role
-                if household is not None and member.place:
-                    own["liens"] = links_of(member, members, household.links)
-                self._doubt.raised = False
-                try:
-                    own["identite"] = _read(plan.identity, own, "identite")
-                except _At as at:
-                    refused.append(_entry(where, at.path, at.refusal))
-                    continue
-                found.append(_Person(plan, own, where, own["identite"], self._doubt.raised))
-        if self._mapping.asked:
-            self._find_asked(scope, [person.scope for person in found if person.plan.subject.asserts_identity])
-        return found, refused
+                raw = record.get(member) if member is not None else get(scope)  # as in ``said``, without its call
+                value = None if raw is None else column[raw] if type(raw) is str else column.of(raw)
+            except (Refused, JMESPathError) as error:
+                raise _At(f"{section}.{trait}", _refusal(error)) from None
+            if value is not None:
+                found[trait] = value
+                if path is not None:
+                    statements[path] = statement = frame.copy()
+                    statement["valeur"] = value if form is None else form(value)
+        return found
 
     def _find_asked(self, scope: Json, people: list[Json]) -> None:
         """Mark the person the question was about, and complete their traits with those asked, if nothing differs.
@@ -166,7 +170,7 @@ class Run:
         """
         if not people:
             return
-        asked = _read(self._asked, scope, "demande")
+        asked = self._read(self._asked, scope, "demande", {}, "")
         if _IDENTITY.isdisjoint(asked):
             return
         named = [own for own in people if own["identite"]]
@@ -180,42 +184,14 @@ class Run:
         if coherent:
             people[index]["identite"] = asked | people[index]["identite"]
 
-    def _one(self, person: _Person, collected: datetime, as_of: datetime) -> list[SubjectFragment | Quarantined]:
+    def _tell(self, person: _Person, instant: str, as_of: datetime) -> list[SubjectFragment | Quarantined]:
         """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
-        plan, scope, identity = person.plan, person.scope, person.scope["identite"]
+        plan, scope, position, statements, doubtful = person
+        doubt, record, identity = self._doubt, scope["record"], scope["identite"]
+        found: list[SubjectFragment | Quarantined] = []
         if str(identity.get("date_naissance") or "") > self._today:
             raise _At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
-        instant, fits = self._instant(collected)
-        self._doubt.raised = person.doubtful or not fits
-        found: list[SubjectFragment | Quarantined] = []
-        statements = self._statements(person, instant, found)
-        path = "issue"
-        try:
-            if plan.code is not None:
-                absence = said(plan.code, scope)
-                statements |= {each: self._absent(absence, instant) for each in plan.issue}
-            path = "local_id"
-            parts = [said(part, scope) for part in plan.local_id]
-            local_id = "|".join(["" if part is None else str(part) for part in parts])
-            if parts.count(None) == len(parts) or not statements:
-                raise Refused(Reason.NO_SUBJECT)
-        except Refused as refusal:
-            raise _At(path, refusal) from None
-        proven = self._separable and not self._doubt.raised
-        fragment = {"v": 1, "statements": statements}
-        found.append(SubjectFragment(person.position, local_id, identity, fragment, as_of, proven))
-        return found
-
-    def _statements(self, person: _Person, instant: str, aside: list[SubjectFragment | Quarantined]) -> Json:
-        """Return what is said of the person; an optional field that cannot be read goes ``aside``."""
-        plan, scope = person.plan, person.scope
-        record, statements = scope["record"], dict[str, Any]()
-        if person.stated:
-            frame = self._frame(self._mapping.base_legale, None, instant)
-            for trait, path, form in plan.stated:
-                if (value := person.stated.get(trait)) is not None:
-                    statements[path] = statement = frame.copy()
-                    statement["valeur"] = value if form is None else form(value)
+        doubt.raised = doubtful
         frames: list[Json] = [{}] * len(plan.provenances)
         for path, member, get, column, provenance, special in plan.rows:
             try:
@@ -235,40 +211,36 @@ class Run:
                         statements[path] = self._absent(special.absent, instant)
                 elif absence:
                     statements[path] = self._absent(absence, instant)
-                if special is not None and special.optional is not None and self._doubt.raised and path in statements:
+                if special is not None and special.optional is not None and doubt.raised and path in statements:
                     special.optional.check(statements[path])
             except (Refused, JMESPathError, registry.SchemaViolation) as error:
                 if special is None or special.optional is None:
                     raise _At(path, _refusal(error)) from None
                 statements.pop(path, None)
-                aside.append(_entry(person.position, path, _refusal(error)))
-        return statements
-
-    def _frame(self, base_legale: str, date_effet: str | None, instant: str) -> Json:
-        """Return a value's statement without the value: several are copied from it, which is twice as fast."""
-        return {
-            "valeur": None,
-            "date_effet": date_effet,
-            "base_legale": base_legale,
-            "source": self._mapping.source,
-            "date_collecte": instant,
-        }
+                found.append(_entry(position, path, _refusal(error)))
+        path = "issue"
+        try:
+            if plan.code is not None:
+                absence = said(plan.code, scope)
+                statements |= {each: self._absent(absence, instant) for each in plan.issue}
+            path = "local_id"
+            parts = [said(part, scope) for part in plan.local_id]
+            if parts.count(None) == len(parts) or not statements:
+                raise Refused(Reason.NO_SUBJECT)
+        except Refused as refusal:
+            raise _At(path, refusal) from None
+        local_id = "|".join(["" if part is None else str(part) for part in parts])
+        fragment, proven = {"v": 1, "statements": statements}, self._separable and not doubt.raised
+        found.append(SubjectFragment(position, local_id, identity, fragment, as_of, proven))
+        return found
 
     def _absent(self, absence: str, instant: str) -> Json:
         return {"absence": absence, "source": self._mapping.source, "date_collecte": instant}
 
 
-@dataclass(slots=True)
-class _Person:
-    """Somebody a record speaks of, traits read."""
-
-    plan: Plan
-    scope: Json
-    position: str
-    stated: Json
-    """The traits as the source gave them, before those asked were added."""
-    doubtful: bool
-    """Whether one of them does not fit the dossier."""
+_Person = tuple[Plan, Json, str, Json, bool]
+"""Somebody a record speaks of: the rules, the scope with the traits read, the position, those traits that the source
+states as statements, and whether one of these does not fit the dossier."""
 
 
 class _At(Exception):  # noqa: N818 (never leaves this module: it carries a refusal to the place that reports it)
@@ -294,6 +266,17 @@ def _moments(value: Value | None, doubt: Doubt) -> Place | None:
     return member, get, Column(lambda raw: _aware(value.read(raw)), doubt)
 
 
+def _frame(source: str, base_legale: str, date_effet: str | None, instant: str) -> Json:
+    """Return a value's statement without the value: copying it is twice as fast as making another."""
+    return {
+        "valeur": None,
+        "date_effet": date_effet,
+        "base_legale": base_legale,
+        "source": source,
+        "date_collecte": instant,
+    }
+
+
 def _instant(at: datetime) -> tuple[str, bool]:
     """Return ``at`` as the dossier writes it, and whether its schema takes that."""
     written = at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -310,19 +293,6 @@ def _decided(rule: FieldRule, scope: Json) -> str | None:
     return None
 
 
-def _read(traits: Iterable[Trait], scope: Json, section: str) -> Json:
-    found, record = {}, scope["record"]
-    for trait, member, get, column in traits:
-        try:
-            raw = record.get(member) if member is not None else get(scope)  # as in ``said``, without its call
-            value = None if raw is None else column[raw] if type(raw) is str else column.of(raw)
-        except (Refused, JMESPathError) as error:
-            raise _At(f"{section}.{trait}", _refusal(error)) from None
-        if value is not None:
-            found[trait] = value
-    return found
-
-
 def _groups(household: Household | None, doubt: Doubt) -> list[tuple[Getter, Place]]:
     return [(each, place(role, doubt)) for each, role in household.groups] if household else []
 
@@ -335,15 +305,21 @@ def _members(groups: Iterable[tuple[Getter, Place]], scope: Json) -> list[Member
     return found
 
 
-def _select(subject: Subject, scope: Json, members: list[Member]) -> list[Member]:
+def _chosen(subject: Subject, scope: Json, members: list[Member]) -> Sequence[tuple[int, str, Any]]:
+    """Return the (place, role, data) of those that ``subject`` is about, in ``scope``; raises ``Refused``, ``_At``."""
+    if subject.when is not None and not _holds(subject.when, scope):
+        return ()
+    found: Sequence[tuple[int, str, Any]] = ((0, "", scope["record"]),)
     if subject.roles is not None:
-        return [member for member in members if member.role in subject.roles]
-    if subject.each is None:
-        return [Member(0, "", scope["record"])]
-    found = _evaluate(subject.each, scope)
-    if isinstance(found, list):
-        return [Member(place, "", data) for place, data in enumerate(found, 1)]
-    return [] if found is None else [Member(0, "", found)]
+        found = [member for member in members if member.role in subject.roles]
+    elif subject.each is not None:
+        each = _evaluate(subject.each, scope)
+        found = [Member(place, "", data) for place, data in enumerate(each, 1)] if isinstance(each, list) else ()
+        found = found if isinstance(each, list) or each is None else ((0, "", each),)
+    for one, other in subject.same:
+        if not _same(_evaluate(one, scope), _evaluate(other, scope)):
+            raise _about_another()
+    return found
 
 
 def _evaluate(get: Getter, scope: Json) -> Any:

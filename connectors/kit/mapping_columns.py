@@ -70,8 +70,8 @@ class Column(dict[str, Any]):
 
 Place = tuple[str | None, Getter, Column]
 """Where a value stands, and its column: the member of the record, else the expression."""
-Trait = tuple[str, str | None, Getter, Column]
-"""An identity trait and its place."""
+Trait = tuple[str, str | None, Getter, Column, str | None, Form | None]
+"""An identity trait and its place; where the source itself states it, its path and, if another, its form there."""
 Row = tuple[str, str | None, Getter, Column, int, FieldRule | None]
 """A field rule as the loop over them wants it: path, place, which of the provenances, and the rule itself where it is
 more than that (conditions, an absence, optional)."""
@@ -83,8 +83,6 @@ class Plan:
 
     subject: Subject
     identity: tuple[Trait, ...]
-    stated: tuple[tuple[str, str, Form | None], ...]
-    """(trait, dossier path, its form in the dossier where that is another) of those the source itself states."""
     rows: tuple[Row, ...]
     provenances: tuple[tuple[str, Place | None], ...]
     """What the rows share: legal basis, and the date a value takes effect."""
@@ -97,14 +95,12 @@ class Plan:
 
 def plan_of(subject: Subject, doubt: Doubt) -> Plan:
     """Return new columns for ``subject``'s rules."""
-    stated = subject.asserts_identity
     shared = list({_provenance(rule): rule for rule in subject.fields}.items())
     numbers = {key: number for number, (key, _) in enumerate(shared)}
     effective = registry.provenance_validator("date_effet").fits
     return Plan(
         subject=subject,
-        identity=traits(subject.identity, doubt, judged=stated),
-        stated=tuple((trait, f"identite.{trait}", _FORMS.get(trait)) for trait in IDENTITY_FIELDS if stated),
+        identity=traits(subject.identity, doubt, stated=subject.asserts_identity),
         rows=tuple(
             (
                 rule.path,
@@ -126,10 +122,16 @@ def plan_of(subject: Subject, doubt: Doubt) -> Plan:
     )
 
 
-def traits(given: Iterable[tuple[str, Value]], doubt: Doubt, *, judged: bool) -> tuple[Trait, ...]:
-    """Return (trait, place) of identity traits; ``judged`` where they become statements."""
+def traits(given: Iterable[tuple[str, Value]], doubt: Doubt, *, stated: bool) -> tuple[Trait, ...]:
+    """Return identity traits as they are read; ``stated`` where they become statements."""
+    paths = {trait: f"identite.{trait}" for trait in IDENTITY_FIELDS if stated}
     return tuple(
-        (trait, *place(value, doubt, _judge(trait) if judged and trait in IDENTITY_FIELDS else None))
+        (
+            trait,
+            *place(value, doubt, _judge(trait) if trait in paths else None),
+            paths.get(trait),
+            _FORMS.get(trait) if trait in paths else None,
+        )
         for trait, value in given
     )
 
