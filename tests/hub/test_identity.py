@@ -288,6 +288,8 @@ def test_a_split_gives_every_record_and_ref_back(world: World) -> None:
     assert _kinds(world)[-2:] == ["split", "separated"]
     assert [r["state"] for r in _reviews(world, decided=True)] == ["split"]
     assert made["review_id"] == _reviews(world, decided=True)[0]["review_id"]
+    # Each of the two records that went, and each of the two that stayed: for good.
+    assert _stats(world)["kept_apart"] == 4
     held = world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.link)).all())
     assert len([edge for edge in held if edge.until is not None]) == 2
 
@@ -408,7 +410,9 @@ def test_a_split_can_be_undone_and_done_again(world: World) -> None:
         assert world.pull(desk, RSA)["fragments"] == []
         answer = world.post("dpo", "/v1/reviews/decide", {"review_id": review_id, "decision": "ask", "reason": "x"})
         problem(answer, ErrorKind.CONFLICT)
+        assert _stats(world)["kept_apart"] == 1
         assert _decide(world, review_id, "link")["state"] == "linked"
+        assert _stats(world)["kept_apart"] == 0
         assert world.pull(desk, RSA)["fragments"]
         answer = world.post(
             "dpo", "/v1/reviews/decide", {"review_id": review_id, "decision": "different", "reason": "x"}
