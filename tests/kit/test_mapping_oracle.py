@@ -118,6 +118,21 @@ def test_the_whole_schema_is_asked_only_where_something_was_set_aside() -> None:
     assert proven > 100
 
 
+@pytest.mark.parametrize("skip", [0, 1, 3, 100])
+def test_reading_ahead_changes_nothing_that_is_told(skip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for slug, partner in partners().items():
+        for file in partner.samples():
+            native, data = partner.formats[file.format], file.path.read_bytes()
+
+            def told(at_once: int, native: Format = native, data: bytes = data) -> list[Any]:
+                monkeypatch.setattr(native.reader, "at_once", at_once, raising=False)
+                counted: Counter[str] = Counter()
+                found = map_stream(BytesIO(data), native, AT, counted, skip)
+                return [(repr(item), counted["read"], counted["records"]) for item in found]
+
+            assert told(1) == told(2) == told(64), (slug, file.path.name)
+
+
 def test_what_columns_remember_goes_with_their_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[Any]] = []
 
