@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import caf_stream, decide, erasure, index_scale, leak, linkage, log_check, pull, readers, validate
+from bench import caf_stream, decide, erasure, index_scale, leak, ledger, linkage, log_check, pull, readers, validate
 from bench.harness import QUICK, Result, Say, Scale
 
 BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
     "caf_stream": caf_stream.run,
     "linkage": linkage.run,
     "pull": pull.run,
+    "ledger": ledger.run,
     "log_check": log_check.run,
     "index_scale": index_scale.run,
     "erasure": erasure.run,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
 from bench import __main__ as command
-from bench import bare_chain, caf_stream, decide, harness, pull, rsa_stream, validate
+from bench import bare_chain, caf_stream, decide, harness, ledger, pull, rsa_stream, validate
 from connectors.kit.transport import JOSE, Transport
 from consent.decide import decide as decide_fields
 from hub.store.engine import sqlite_module
@@ -89,6 +90,20 @@ def test_figures_are_medians_of_ratios_taken_pair_by_pair() -> None:
     assert "| x | 4.0/s (1.0–30.0) | 4.0/s (2.0–10.0) | 1.00× (0.50–3.00) | note |" in page
     assert "  - fact" in page
     assert "load average 1.5" in page
+
+
+def test_accepted_consents_are_in_the_log_and_bare_rows_are_not(tmp_path: Path) -> None:
+    with ledger.ground(tmp_path, 10) as made:
+        size = made.hub.reads.run(lambda uow: uow.log.size())
+        submissions = [made.examine(event) for event in made.events(40)]
+        rate, late = ledger.together([partial(made.accept, each) for each in submissions])
+        assert rate > 0 < late
+        assert made.hub.reads.run(lambda uow: uow.log.size()) == size + 40
+        ledger.together([partial(made.bare, b"row")] * 40)
+        assert made.hub.reads.run(lambda uow: uow.sql.rows("SELECT count(*) FROM bench_bare")) == [(40,)]
+        assert made.hub.reads.run(lambda uow: uow.log.size()) == size + 40
+        assert ledger.integrate(made.hub, 100) > 0
+        assert made.hub.reads.run(lambda uow: uow.log.size()) == size + 140
 
 
 def test_every_bench_is_a_command() -> None:

@@ -16,13 +16,15 @@ from hub.app import close_hub
 from hub.store import tables
 from hub.store.engine import open_engine
 from tests.hub.conftest import World
+from tests.hub.crash import FAILPOINTS, RANDOM, crash
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = 10
+RUNS = 4
 PER_RUN = 48
 
 
 def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """The whole hub, over its HTTP interface; the writer alone is killed far more often below."""
     world = World(tmp_path)
     refs = [world.register("departement", n) for n in range(1, 25)]
     token = world.token("departement")
@@ -58,8 +60,22 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
             sequence = list(connection.execute(select(tables.journal.c.seq).order_by(tables.journal.c.seq)).scalars())
             assert sequence == list(range(1, len(sequence) + 1))
+            numbers = connection.execute(
+                select(tables.entry.c.leaf_index).order_by(tables.entry.c.leaf_index)
+            ).scalars()
+            assert list(numbers) == list(range(len(sequence)))
             versions = connection.execute(select(tables.person.c.version)).scalars()
             assert sum(versions) == len(kept)
     engine.dispose()
     assert interrupted >= RUNS // 2
     assert len(acknowledged) >= RUNS
+
+
+def test_nothing_acknowledged_is_lost_wherever_the_writer_is_killed(tmp_path: Path) -> None:
+    """The small form of ``python -m tests.hub.crash --runs 200``: every failpoint, and as many random moments."""
+    report = crash(tmp_path, runs=20, seed=7)
+    assert report.is_clean, str(report)
+    assert set(report.runs) == {RANDOM, *FAILPOINTS}
+    assert set(report.acknowledged) == {"consent", "person", "access"}
+    assert report.interrupted >= 10
+    assert report.leaves > sum(report.acknowledged.values())

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, delete, event, select, text
 
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import PersonId
 from consent.ledger.checkpoint import open_note
 from consent.ledger.keychange import KeyHistory, KeySpan
 from consent.ledger.leaf import EventClass
@@ -24,6 +25,7 @@ from consent.ledger.tile import TileId, right_edge
 from hub.store import tables
 from hub.store.engine import open_engine
 from hub.store.journal import Draft, leaf_of, opening_of
+from hub.store.matches import Match, MatchKind
 from hub.store.migrations import upgrade
 from hub.store.sequencer import Sequencer
 from hub.store.session import UnitOfWork, Writer
@@ -277,6 +279,67 @@ def test_the_owner_cannot_lose_an_event_on_its_way_by_accident(store: Store) -> 
         )
         with pytest.raises(Exception, match="for the log only"):
             connection.execute(delete(tables.inbox))
+
+
+def _limit(engine: Engine, pages: int | None) -> None:
+    """Let the file of ``engine`` grow by so many pages and no more; None: as it likes. One connection serves all."""
+    with engine.connect() as connection:
+        now = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={2**30 if pages is None else now + pages}")
+
+
+@pytest.mark.parametrize("pages", range(0, 40, 3))
+def test_a_disk_that_is_full_at_any_page_leaves_a_whole_log(store: Store, pages: int) -> None:
+    store.add(300)
+    _limit(store.engine, pages)
+    before = store.writer.run(lambda uow: uow.log.size())
+
+    def fill() -> None:
+        nonlocal before
+        for _ in range(20):
+            store.add(40)
+            before += 40
+
+    with pytest.raises(MaillonError) as refused:
+        fill()
+    assert refused.value.kind is ErrorKind.STORAGE
+    assert store.writer.run(lambda uow: uow.log.size()) == before
+    assert check(store.engine) == before
+    _limit(store.engine, None)
+    store.add(40)
+    store.restart()
+    store.add(1)
+    assert check(store.engine) == before + 41
+
+
+def test_nothing_is_acknowledged_whose_keys_do_not_fit_on_the_disk(store: Store) -> None:
+    def newcomer(uow: UnitOfWork) -> PersonId:
+        person = uow.persons.create(provisional=False)
+        uow.secrets.create([person])
+        uow.matches.append_all([Match(MatchKind.CREATED, person, "r", "caf", {"rule": "new"})])
+        return person
+
+    first = store.writer.run(newcomer)
+    _limit(store.secrets._engine, 0)
+    made = 0
+
+    def fill() -> None:
+        nonlocal made
+        for _ in range(200):
+            store.writer.run(newcomer)
+            made += 1
+
+    with pytest.raises(MaillonError) as refused:
+        fill()
+    assert refused.value.kind is ErrorKind.STORAGE
+    with store.engine.connect() as connection:
+        persons = connection.execute(select(tables.person.c.person_id)).scalars().all()
+    assert len(persons) == made + 1 == len(store.secrets.refs(map(PersonId, persons)))
+    assert check(store.engine) == made + 1
+    _limit(store.secrets._engine, None)
+    last = store.writer.run(newcomer)
+    store.restart()
+    assert set(store.secrets.refs([first, last])) == {first, last}
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
