@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
@@ -96,7 +96,6 @@ class Run:
         )
         self._links = None if mapping.household is None else mapping.household.links
         self._instant = lru_cache(64)(_instant)
-        self._frame = lru_cache(256)(partial(_frame, mapping.source))
         self._first_names = lru_cache(KEPT)(first_names)
 
     def apply(self, record: RawRecord) -> list[SubjectFragment | Quarantined]:
@@ -149,7 +148,7 @@ class Run:
     def _read(self, traits: Iterable[Trait], scope: Json, section: str, statements: Json, instant: str) -> Json:
         """Return the traits in ``scope``, and put those the source itself states among the ``statements``."""
         found, record = {}, scope["record"]
-        frame = self._frame(self._mapping.base_legale, None, instant)
+        frame = _frame(self._mapping.source, self._mapping.base_legale, None, instant)
         for trait, member, get, column, path, form in traits:
             try:
                 raw = record.get(member) if member is not None else get(scope)  # as in ``said``, without its call
@@ -204,7 +203,8 @@ class Run:
                         frame = frames[provenance]
                         if not frame:
                             base, since = plan.provenances[provenance]
-                            frame = frames[provenance] = self._frame(base, since and said(since, scope), instant)
+                            date = None if since is None else said(since, scope)
+                            frame = frames[provenance] = _frame(self._mapping.source, base, date, instant)
                         statements[path] = statement = frame.copy()
                         statement["valeur"] = value
                     elif special is not None and special.absent is not None:
@@ -266,7 +266,7 @@ def _moments(value: Value | None, doubt: Doubt) -> Place | None:
     return member, get, Column(lambda raw: _aware(value.read(raw)), doubt)
 
 
-def _frame(source: str, base_legale: str, date_effet: str | None, instant: str) -> Json:
+def _frame(source: str, base_legale: str, date_effet: Any, instant: str) -> Json:
     """Return a value's statement without the value: copying it is twice as fast as making another."""
     return {
         "valeur": None,

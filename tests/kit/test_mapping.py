@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.expressions import ExpressionError, compile_expression
 from connectors.kit.identity import parse_identity
-from connectors.kit.mapping import FormatMapping, SubjectFragment
+from connectors.kit.mapping import FormatMapping, Run, SubjectFragment
 from connectors.kit.mapping_file import load_mapping
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.transforms import BUILT_IN, Refused, is_misread
+from schemas import registry
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 json_values = st.recursive(
@@ -348,6 +349,21 @@ def test_a_record_that_cannot_be_mapped(
     found = mapping.apply(household(**changed), AT)
     assert [(item.reason, item.path) for item in found if isinstance(item, Quarantined)] == [(reason, path)]
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("since", [["2026-01-01"], {"le": "2026-01-01"}, 1, True, 1.0, "hier", "2026-01-01", None])
+def test_a_date_of_effect_is_judged_whatever_the_source_made_of_it(since: Any) -> None:
+    plain = '"contact.code_postal" = { from = "record.cp", when = "demande" }'
+    dated = '"contact.code_postal" = { from = "record.cp", date_effet = { from = "record.depuis", with = "as_is" } }'
+    run = Run(load_mapping(MAPPING.replace(plain, dated).encode(), "essai", BUILT_IN)["f"], AT)
+    for _ in range(2):
+        anne, paul, _lena = run.apply(household(depuis=since))
+        for item in (anne, paul):
+            assert isinstance(item, SubjectFragment)
+            told = item.fragment["statements"]["contact.code_postal"]["date_effet"]
+            assert repr(told) == repr(since)
+            assert item.proven == (since in (None, "2026-01-01"))
+            assert item.proven == registry.validator("fragment").fits(item.fragment)
 
 
 def test_a_bad_member_leaves_the_others(mapping: FormatMapping) -> None:
