@@ -28,7 +28,6 @@ _FRENCH_DATE = re.compile(r"([0-3][0-9])/([01][0-9])/([0-9]{4})")
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?")
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 _EUROS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?")
-_FIRST_YEAR = 1900
 _LARGEST = Decimal(10) ** 9
 
 
@@ -117,7 +116,7 @@ def instant(value: Any, _: Table) -> str:
         raise Refused(Reason.BAD_DATE) from None
     if at.tzinfo is None:
         raise Refused(Reason.BAD_DATE, "fuseau")
-    if utc.year < _FIRST_YEAR:  # nothing was collected then; and before the year 1000 ``strftime`` leaves zeros out
+    if utc.year < 1900:  # nothing was collected then; and before the year 1000 ``strftime`` leaves zeros out
         raise Refused(Reason.BAD_DATE)
     return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
 
