@@ -89,10 +89,10 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
     stored = uow.consents.of(person)
     earlier = events_of(stored, policy)
     state = _folded(stored, earlier)
-    before = uow.consents.by_digest(submission.digest)
+    known = uow.consents.record(event.record_id)
+    before = known.accepted.get(submission.digest)
     if before is None:
-        owners = uow.consents.owners_of(event.record_id)
-        if owners and person not in owners:
+        if known.owners and person not in known.owners:
             raise MaillonError(ErrorKind.CONFLICT, "record_id is another record's", pointer="/record_id")
         try:
             check_transition(state, event)
@@ -106,9 +106,10 @@ def accept(uow: UnitOfWork, keyring: Keyring, policy: Policy, slug: str, submiss
             jws=submission.jws,
             digest=submission.digest,
             salt=submission.salt,
+            read_as={policy.version: event},
         )
         state = fold([*earlier, event])
-    elif person not in uow.consents.owners_of(event.record_id):
+    elif person not in known.owners:
         raise MaillonError(ErrorKind.CONFLICT, "this event is another person's")
     record = state.records[event.record_id]
     return {
@@ -148,7 +149,14 @@ def state_of(uow: UnitOfWork, policy: Policy, person: PersonId) -> tuple[PersonS
 
 def events_of(stored: Sequence[StoredEvent], policy: Policy) -> list[ConsentEvent]:
     """Read stored events again. Their signatures were verified when they came in; the rows cannot change."""
-    return [_parse(seal.peek(row.jws, Typ.CONSENT), policy) for row in stored]
+    return [_read(row, policy) for row in stored]
+
+
+def _read(row: StoredEvent, policy: Policy) -> ConsentEvent:
+    event: ConsentEvent | None = row.read_as.get(policy.version)
+    if event is None:
+        event = row.read_as[policy.version] = _parse(seal.peek(row.jws, Typ.CONSENT), policy)
+    return event
 
 
 def _folded(stored: Sequence[StoredEvent], events: Sequence[ConsentEvent]) -> PersonState:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,8 @@ class StoredEvent:
     at: datetime
     gives: bool = True
     """False: what it refuses stands, what it allows does not (whose it is can no longer be told)."""
+    read_as: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the law made of ``jws``, by the version of the policy it was read under: reading it costs the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,15 @@ class Accepted:
     seq: int
     receipt_id: str
     collector: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRecord:
+    """A consent record as the register knows it. ``owners``: whose it is; nobody's when it was never used, two
+    persons' when nobody can tell. ``accepted``: its events, by the digest of their JWS."""
+
+    owners: frozenset[PersonId]
+    accepted: Mapping[str, Accepted]
 
 
 _SEALED = 'j.event_id, j."at", j.commitment, j.ciphertext_digest, j.sealed'
@@ -55,10 +67,9 @@ WHERE o.person_id = :person AND o.since_seq < :before AND (o.until_seq IS NULL O
 """  # noqa: S608 (put together from this module's own constants)
 _EVER = 2**62
 _PLACE = "SELECT person_id, seq, receipt_id, collector FROM consent_event WHERE "
-_BY_DIGEST = _PLACE + "jws_digest = ?"
 _BY_RECEIPT = _PLACE + "receipt_id = ?"
-_OWNERS = """
-SELECT c.person_id, o.person_id, o.until_seq FROM consent_event c
+_RECORD = """
+SELECT c.person_id, c.seq, c.receipt_id, c.collector, c.jws_digest, o.person_id, o.until_seq FROM consent_event c
 LEFT JOIN consent_owner o ON o.event_seq = c.seq AND o.given_under = c.person_id WHERE c.record_id = ?
 """
 _INSERT = (
@@ -78,13 +89,38 @@ class ConsentRegister:
         self._secrets = secrets
 
     def append(
-        self, person_id: PersonId, *, record_id: str, kind: str, collector: str, jws: str, digest: str, salt: bytes
+        self,
+        person_id: PersonId,
+        *,
+        record_id: str,
+        kind: str,
+        collector: str,
+        jws: str,
+        digest: str,
+        salt: bytes,
+        read_as: Mapping[str, Any] | None = None,
     ) -> Accepted:
-        """Append one accepted event; ``digest`` is the JWS's, ``salt`` the one that hides its subject."""
+        """Append one accepted event: ``digest`` is the JWS's, ``salt`` hides its subject, ``read_as`` is that of
+        :class:`StoredEvent`."""
         appended = self._journal.append(EventClass.CONSENT, jws, person=person_id)
         receipt_id, at_us = receipt_id_of(appended.r32), appended.leaf.at_us
         row = (person_id, appended.seq, record_id, kind, collector, digest, salt, receipt_id, at_us)
         self._sql.run(_INSERT, row)
+        # Most events are read again soon. Should this one be undone, no row will ever look like it.
+        leaf, opened = appended.leaf, self._secrets.opened
+        clear = (appended.event_id, at_us, leaf.commitment, leaf.ciphertext_digest, person_id, appended.seq)
+        event = StoredEvent(
+            person_id,
+            appended.seq,
+            record_id,
+            kind,
+            collector,
+            jws,
+            receipt_id,
+            Instant.from_microseconds(at_us),
+            read_as=dict(read_as or {}),
+        )
+        opened.put((*clear, record_id, kind, collector, receipt_id, 1), event, opened.token())
         return Accepted(person_id, appended.seq, receipt_id, collector)
 
     def of(self, person_id: PersonId, *, before: int = _EVER) -> list[StoredEvent]:
@@ -92,32 +128,40 @@ class ConsentRegister:
 
         Raises ``MaillonError(STORAGE)`` when one is not what was accepted.
         """
-        rows = self._sql.rows(_OF, {"person": person_id, "before": before})
-        keys = {under: self._secrets.consent_key(PersonId(under)) for under in {row[5] for row in rows}}
-        return sorted((_stored(row, keys[row[5]]) for row in rows), key=lambda event: event.seq)
+        opened = self._secrets.opened
+        since = opened.token()
+        found = []
+        for row in self._sql.rows(_OF, {"person": person_id, "before": before}):
+            # All that stands in clear: a row that was changed is opened, and checked against its leaf, again.
+            clear = row[:4] + row[5:]
+            event: StoredEvent | None = opened.get(clear)
+            if event is None:
+                event = _stored(row, self._secrets.consent_key(PersonId(row[5])))
+                opened.put(clear, event, since)
+            found.append(event)
+        return sorted(found, key=lambda event: event.seq)
 
-    def by_digest(self, digest: str) -> Accepted | None:
-        """Return the event accepted from the JWS with this digest."""
-        return _place(self._sql.row(_BY_DIGEST, (digest,)))
+    def record(self, record_id: str) -> KnownRecord:
+        """Return what is known of a consent record, by all its events."""
+        rows = self._sql.rows(_RECORD, (record_id,))
+        given = {PersonId(owner) for *_, owner, until in rows if owner is not None and until is None}
+        own = {PersonId(person) for person, *_, owner, _ in rows if owner is None}
+        return KnownRecord(frozenset(given | own), {row[4]: _accepted(row[:4]) for row in rows})
 
     def by_receipt(self, receipt_id: str) -> Accepted | None:
         """Return the event whose receipt this is."""
-        return _place(self._sql.row(_BY_RECEIPT, (receipt_id,)))
+        row = self._sql.row(_BY_RECEIPT, (receipt_id,))
+        return None if row is None else _accepted(row)
 
     def opening(self, place: Accepted) -> Opening | None:
         """Return what opens an event; None when its content was erased. Raises ``MaillonError(STORAGE)``."""
         (row,) = self._sql.rows(_ROW, (place.seq,))
         return None if row[-1] is None else _opening(row, self._secrets.consent_key(place.person_id))
 
-    def owners_of(self, record_id: str) -> set[PersonId]:
-        """Return whose consent record this is: nobody's when it was never used, two persons' when nobody can tell."""
-        rows = self._sql.rows(_OWNERS, (record_id,))
-        given = {PersonId(owner) for _, owner, until in rows if owner is not None and until is None}
-        return given | {PersonId(person) for person, owner, _ in rows if owner is None}
 
-
-def _place(row: tuple[Any, ...] | None) -> Accepted | None:
-    return None if row is None else Accepted(PersonId(row[0]), row[1], row[2], row[3])
+def _accepted(row: tuple[Any, ...]) -> Accepted:
+    person, seq, receipt_id, collector = row
+    return Accepted(PersonId(person), seq, receipt_id, collector)
 
 
 def _opening(event: tuple[Any, ...], key: bytes) -> Opening:

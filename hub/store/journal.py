@@ -49,6 +49,7 @@ class Appended:
     consents and no one)."""
 
     seq: int
+    event_id: str
     leaf: Leaf
     r32: bytes = field(repr=False)
     tag: bytes | None
@@ -101,7 +102,7 @@ class Journal:
             seq += 1
             name = draft.event_class.value
             rows.append((seq, event_id, name, at_us, leaf.commitment, leaf.ciphertext_digest, sealed))
-            made.append(Appended(seq, leaf, r32, tag))
+            made.append(Appended(seq, event_id, leaf, r32, tag))
         self._sql.run_all(_INSERT, rows)
         if heads:
             self._sql.run_all(_MOVE, [(n, newest, person) for person, (n, newest) in heads.items()])

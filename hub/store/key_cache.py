@@ -1,4 +1,5 @@
-"""Keys read lately, so that each event does not cost a query of ``secrets.db``; emptied when any key is destroyed."""
+"""Keys read and contents opened lately, so that each event does not cost a query of ``secrets.db`` and an unsealing;
+emptied when any key is destroyed."""
 
 from __future__ import annotations
 
@@ -9,17 +10,20 @@ K = TypeVar("K")
 V = TypeVar("V")
 Reading = NewType("Reading", int)
 
-_MOST: Final = 20_000
+MOST_KEYS: Final = 20_000
+MOST_CONTENTS: Final = 5_000
+"""About 25 MB of agreements."""
 
 
 class KeyCache(Generic[K, V]):
-    """At most :data:`_MOST` values, oldest out first. Thread-safe.
+    """At most ``most`` values, oldest out first. Thread-safe.
 
     Whoever is about to read from the file takes a :meth:`token` first: what was read before a :meth:`clear` is not
     kept after it, or a destroyed key would live on here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._held: dict[K, V] = {}
         self._cleared = 0
@@ -37,7 +41,7 @@ class KeyCache(Generic[K, V]):
         with self._lock:
             if self._cleared != read:
                 return
-            if len(self._held) >= _MOST:
+            if len(self._held) >= self._most:
                 del self._held[next(iter(self._held))]
             self._held[key] = value
 

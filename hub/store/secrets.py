@@ -26,7 +26,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
 from hub.store.backup import copy_database
 from hub.store.engine import open_engine, truncate_wal
-from hub.store.key_cache import KeyCache
+from hub.store.key_cache import MOST_CONTENTS, MOST_KEYS, KeyCache
 from hub.store.migrations import upgrade
 from hub.store.tables import person_secret, trace_key
 from hub.store.trace import Trace, end_of_traces, month_of, trace_use
@@ -79,8 +79,10 @@ class SecretStore:
         self._reads = open_engine(path, read_only=True)
         self._lock = threading.Lock()
         self._drawn = _Drawn()
-        self._consent_keys: KeyCache[str, bytes] = KeyCache()
-        self._months: KeyCache[tuple[str, str], Trace] = KeyCache()
+        self._consent_keys: KeyCache[str, bytes] = KeyCache(MOST_KEYS)
+        self._months: KeyCache[tuple[str, str], Trace] = KeyCache(MOST_KEYS)
+        self.opened: KeyCache[tuple[Any, ...], Any] = KeyCache(MOST_CONTENTS)
+        """What was opened with these keys lately, by all that stands in clear beside it; goes when any key does."""
         with self._lock:
             self._settle()
 
@@ -362,6 +364,7 @@ class SecretStore:
     def _forget(self) -> None:
         self._consent_keys.clear()
         self._months.clear()
+        self.opened.clear()
 
     def _read(self, query: Any, make: Callable[[Row[Any]], T], **values: object) -> list[T]:
         try:

@@ -42,7 +42,7 @@ secrets = MetaData(naming_convention=_NAMES)
 journal = Table(
     "journal",
     hub,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
     # Random, hence unique; an index that says so would cost every event a page.
     Column("event_id", String(36), nullable=False),
     Column("class", String(16), nullable=False),
@@ -51,7 +51,6 @@ journal = Table(
     Column("ciphertext_digest", LargeBinary(32), nullable=False),
     Column("sealed", LargeBinary),
     Column("emptied_by", Integer, ForeignKey("journal.seq")),
-    sqlite_autoincrement=True,
 )
 
 # Filled by a trigger on the journal, emptied by the sequencer: no event can miss the log.
@@ -232,12 +231,13 @@ consent_event = Table(
     Column("kind", String(24), nullable=False),
     Column("collector", String(32), nullable=False),
     # The signed bytes themselves are the event's content, in the journal.
-    Column("jws_digest", String(43), nullable=False, unique=True),
+    Column("jws_digest", String(43), nullable=False),
     Column("salt", LargeBinary, nullable=False),
     Column("receipt_id", String(36), nullable=False, unique=True),
     Column("at", Instant, nullable=False),
     PrimaryKeyConstraint("person_id", "seq"),
-    Index("ix_consent_event_record_id", "record_id"),
+    # Finds a record's events, and the same event sent again.
+    UniqueConstraint("record_id", "jws_digest"),
 )
 
 access_event = Table(

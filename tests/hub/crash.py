@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 from sqlalchemy import select as query
 
 from connectors.kit.runtime import b64url
@@ -44,12 +44,10 @@ from hub.store.journal import leaf_of
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
 from hub.store.session import Reads, UnitOfWork, Writer
-from hub.store.sql import Sql
 from hub.wrapping import WrappingKeys
 from tests.hub.conftest import World, record_key, tokens
+from tests.hub.failpoints import FAILPOINTS, RANDOM, arm, die
 
-RANDOM = "random moment"
-FAILPOINTS = ("before the event", "after the tiles", "before the commit", "after the secrets", "after the commit")
 THREADS = 4
 PER_RUN = 24
 COLLECTOR = "departement"
@@ -180,7 +178,7 @@ class Crash:
     def _consent(self, submission: consents.Submission) -> Item:
         def accept(uow: UnitOfWork) -> str:
             made = consents.accept(uow, self._keyring, self.policy, COLLECTOR, submission)
-            return f"{made['receipt_id']}/{submission.digest}"
+            return f"{made['receipt_id']}/{submission.event.record_id}/{submission.digest}"
 
         return Item("consent", accept)
 
@@ -214,7 +212,7 @@ class Crash:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         store = Store(self.home, self.origin, self.clock, writes=True)
         self._keyring = store.keyring
-        _arm(store, point, nth)
+        arm(store.engine, point, nth)
         os.write(writing, b"ready\n")
 
         def send(mine: list[Item]) -> None:
@@ -229,7 +227,7 @@ class Crash:
         for thread in threads:
             thread.join()
         os.write(writing, b"end\n")
-        _die()
+        die()
 
     # --- in the process that stays -------------------------------------------------------------------------------
 
@@ -323,12 +321,12 @@ class Crash:
         self.report.inconsistent += len(set(persons) - set(store.secrets.refs(persons)))
 
     def _is_kept(self, store: Store, kind: str, name: str) -> bool:
-        first, _, second = name.partition("/")
+        first, second, digest, *_ = (*name.split("/"), "", "")
 
         def look(uow: UnitOfWork) -> bool:
             if kind == "consent":
                 found = uow.consents.by_receipt(first)
-                if found is None or found != uow.consents.by_digest(second):
+                if found is None or found != uow.consents.record(second).accepted.get(digest):
                     return False
                 index = uow.log.index_of_event(found.seq)
                 return index is not None and uow.consents.opening(found) is not None
@@ -339,56 +337,6 @@ class Crash:
             return first in {row.event_id for row in rows}
 
         return store.reads.run(look)
-
-
-def _arm(store: Store, point: str, nth: int) -> None:
-    """Make this process kill itself when it is at ``point`` for the ``nth`` time."""
-    left = nth
-
-    def reached(*_: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            _die()
-
-    if point == "before the commit":
-        event.listen(store.engine, "commit", reached)
-    elif point == "after the secrets":
-        flush = SecretStore.flush
-
-        def flushed(self: SecretStore) -> None:
-            drew = bool(self._drawn.secrets or self._drawn.traces)
-            flush(self)
-            if drew:
-                reached()
-
-        SecretStore.flush = flushed  # type: ignore[method-assign]
-    elif point == "after the commit":
-        commit = Writer._commit
-
-        def committed(self: Writer, items: Any) -> Any:
-            outcomes = commit(self, items)
-            reached()
-            return outcomes
-
-        Writer._commit = committed  # type: ignore[method-assign]
-    elif point in ("before the event", "after the tiles"):
-        run_all, wanted = Sql.run_all, "INSERT INTO journal" if point == "before the event" else "INSERT INTO tile"
-
-        def counted(self: Sql, statement: str, many: Any) -> None:
-            if statement.startswith(wanted) and wanted.endswith("journal"):
-                reached()
-            run_all(self, statement, many)
-            if statement.startswith(wanted) and wanted.endswith("tile"):
-                reached()
-
-        Sql.run_all = counted  # type: ignore[method-assign]
-
-
-def _die() -> None:
-    time.sleep(0.01)  # whoever was answered too early has the time to say so
-    os.kill(os.getpid(), signal.SIGKILL)
-    signal.pause()
 
 
 def crash(folder: Path, runs: int, seed: int, say: Callable[[str], None] = lambda line: None) -> Report:

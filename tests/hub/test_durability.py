@@ -16,7 +16,8 @@ from hub.app import close_hub
 from hub.store import tables
 from hub.store.engine import open_engine
 from tests.hub.conftest import World
-from tests.hub.crash import FAILPOINTS, RANDOM, crash
+from tests.hub.crash import crash
+from tests.hub.failpoints import FAILPOINTS, RANDOM
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = 4

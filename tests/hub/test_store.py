@@ -175,7 +175,7 @@ def test_an_erasure_opens_the_gate_for_its_own_transaction_only(writer: Writer, 
     consent = tables.consent_event
 
     def content(uow: UnitOfWork) -> tuple[bool, int]:
-        event = uow.consents.by_digest("d" * 43)
+        event = uow.consents.record("r").accepted.get("d" * 43)
         sealed = uow.connection.execute(
             select(tables.journal.c.sealed).where(tables.journal.c["class"] == "consent")
         ).scalar_one()

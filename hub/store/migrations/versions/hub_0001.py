@@ -28,7 +28,7 @@ def upgrade() -> None:
     """Apply."""
     op.create_table(
         "journal",
-        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("event_id", sa.String(length=36), nullable=False),
         sa.Column("class", sa.String(length=16), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
@@ -38,7 +38,6 @@ def upgrade() -> None:
         sa.Column("emptied_by", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["emptied_by"], ["journal.seq"], name=op.f("fk_journal_emptied_by")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_journal")),
-        sqlite_autoincrement=True,
     )
     _create_log()
     op.create_table(
@@ -111,10 +110,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["person_id"], ["person.person_id"], name=op.f("fk_consent_event_person_id")),
         sa.ForeignKeyConstraint(["seq"], ["journal.seq"], name=op.f("fk_consent_event_seq")),
         sa.PrimaryKeyConstraint("person_id", "seq", name=op.f("pk_consent_event")),
-        sa.UniqueConstraint("jws_digest", name=op.f("uq_consent_event_jws_digest")),
+        sa.UniqueConstraint("record_id", "jws_digest", name=op.f("uq_consent_event_record_id_jws_digest")),
         sa.UniqueConstraint("receipt_id", name=op.f("uq_consent_event_receipt_id")),
     )
-    op.create_index("ix_consent_event_record_id", "consent_event", ["record_id"], unique=False)
     op.create_table(
         "directory_version",
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
