@@ -30,6 +30,9 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _HEAD = "SELECT n, leaf_hash FROM subject_head WHERE person_id = ?"
+_HEAD_AND_LENGTH = (
+    "SELECT n, leaf_hash, (SELECT coalesce(max(seq), 0) FROM journal) FROM subject_head WHERE person_id = ?"
+)
 _MOVE = "UPDATE subject_head SET n = ?, leaf_hash = ? WHERE person_id = ?"
 
 
@@ -74,7 +77,19 @@ class Journal:
         event_id: EventId | None = None,
     ) -> Appended:
         """Append one event."""
-        return self.append_all([Draft(event_class, body, person, event_id)])[0]
+        if person is None:
+            return self.append_all([Draft(event_class, body, None, event_id)])[0]
+        n, before, last = self._sql.rows(_HEAD_AND_LENGTH, (person,))[0]
+        if event_class is EventClass.CONSENT:
+            key, tag = self._secrets.consent_key(person), None
+        else:
+            trace = self._secrets.trace(person, self._at)
+            key, tag = trace.key, trace.tag
+        at_us = Instant.to_microseconds(self._at)
+        row, made = _sealed(event_class, body, event_id, Link(n + 1, before), key, tag, last + 1, at_us)
+        self._sql.run(_INSERT, row)
+        self._sql.run(_MOVE, (n + 1, leaf_hash(made.leaf.encode()), person))
+        return made
 
     def append_all(self, drafts: Sequence[Draft]) -> list[Appended]:
         """Append events in their order; many cost little more than one."""
@@ -83,12 +98,11 @@ class Journal:
         traced = {d.person for d in drafts if d.person is not None and d.event_class is not EventClass.CONSENT}
         traces = self._secrets.traces(traced, self._at) if traced else {}
         heads = {person: self.head(person) for person in {d.person for d in drafts if d.person is not None}}
-        at_us = Instant.to_microseconds(self._at)
-        seq = self.length()
+        at_us, seq = Instant.to_microseconds(self._at), self.length()
         rows: list[tuple[object, ...]] = []
-        made: list[Appended] = []
+        done: list[Appended] = []
         for draft in drafts:
-            event_id, link, tag, key = draft.event_id or new_uuid(), None, None, self._secrets.system_key
+            link, tag, key = None, None, self._secrets.system_key
             if draft.person is not None:
                 n, before = heads[draft.person]
                 link = Link(n + 1, before)
@@ -96,17 +110,16 @@ class Journal:
                     key = self._secrets.consent_key(draft.person)
                 else:
                     key, tag = traces[draft.person].key, traces[draft.person].tag
-            leaf, sealed, r32 = seal_event(key, draft.event_class, event_id, at_us, envelope_of(draft.body, link))
-            if draft.person is not None and link is not None:
-                heads[draft.person] = (link.n, leaf_hash(leaf.encode()))
             seq += 1
-            name = draft.event_class.value
-            rows.append((seq, event_id, name, at_us, leaf.commitment, leaf.ciphertext_digest, sealed))
-            made.append(Appended(seq, event_id, leaf, r32, tag))
+            row, made = _sealed(draft.event_class, draft.body, draft.event_id, link, key, tag, seq, at_us)
+            if draft.person is not None and link is not None:
+                heads[draft.person] = (link.n, leaf_hash(made.leaf.encode()))
+            rows.append(row)
+            done.append(made)
         self._sql.run_all(_INSERT, rows)
         if heads:
             self._sql.run_all(_MOVE, [(n, newest, person) for person, (n, newest) in heads.items()])
-        return made
+        return done
 
     def head(self, person: PersonId) -> tuple[int, bytes | None]:
         """Return how many events a person has had, and the leaf hash of the newest; a person there must be."""
@@ -132,6 +145,23 @@ class Journal:
                 update(journal).where(journal.c.seq == seq, journal.c.sealed.is_not(None)),
                 {"sealed": None, "emptied_by": by},
             )
+
+
+def _sealed(
+    event_class: EventClass,
+    body: Body,
+    event_id: str | None,
+    link: Link | None,
+    key: bytes,
+    tag: bytes | None,
+    seq: int,
+    at_us: int,
+) -> tuple[tuple[object, ...], Appended]:
+    """Return the row of an event and what is told of it."""
+    event_id = event_id or new_uuid()
+    leaf, sealed, r32 = seal_event(key, event_class, event_id, at_us, envelope_of(body, link))
+    row = (seq, event_id, event_class.value, at_us, leaf.commitment, leaf.ciphertext_digest, sealed)
+    return row, Appended(seq, event_id, leaf, r32, tag)
 
 
 def leaf_of(row: Row[Any] | Mapping[str, Any]) -> Leaf:

@@ -67,7 +67,8 @@ def seal_event(
 ) -> tuple[Leaf, bytes, bytes]:
     """Return an event's leaf, its sealed content and its ``r32``. ``key``: the subject's or the system's, 32 bytes."""
     identifier = event_id_bytes(event_id)
-    r32, nonce = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(_NONCE)
+    drawn = secrets.token_bytes(SALT_BYTES + _NONCE)
+    r32, nonce = drawn[:SALT_BYTES], drawn[SALT_BYTES:]
     header = header_of(event_class.value, identifier, at_us)
     sealed = nonce + AESGCM(_event_key(key, identifier)).encrypt(nonce, r32 + envelope, header)
     digest = hashlib.sha256(sealed).digest()

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -37,6 +36,7 @@ from hub.store.journal import Journal
 from hub.store.link_notices import LinkNotices
 from hub.store.log import Log
 from hub.store.matches import Matches
+from hub.store.once import once
 from hub.store.partners import Partners
 from hub.store.persons import Persons
 from hub.store.reviews import Reviews
@@ -61,82 +61,82 @@ class UnitOfWork:
     at: datetime
     subtrees: Subtrees = field(default_factory=Subtrees, repr=False, compare=False)
 
-    @cached_property
+    @once
     def sql(self) -> Sql:
         """The driver itself, for the store's hottest statements."""
         return Sql(self.connection)
 
-    @cached_property
+    @once
     def journal(self) -> Journal:
         """The one order of all events."""
         return Journal(self.connection, self.sql, self.secrets, self.at)
 
-    @cached_property
+    @once
     def log(self) -> Log:
         """The Merkle log over all events."""
         return Log(self.connection, self.at)
 
-    @cached_property
+    @once
     def subjects(self) -> Subjects:
         """Events by whom they are about."""
         return Subjects(self.connection, self.secrets)
 
-    @cached_property
+    @once
     def persons(self) -> Persons:
         """Persons, their records, holdings and refs."""
         return Persons(self.connection, self.sql, self.at)
 
-    @cached_property
+    @once
     def index(self) -> Index:
         """Tokens."""
         return Index(self.connection, self.at)
 
-    @cached_property
+    @once
     def reviews(self) -> Reviews:
         """Doubts before a reviewer."""
         return Reviews(self.connection, self.at)
 
-    @cached_property
+    @once
     def identity(self) -> Identity:
         """Whose records are whose, when a human changes it."""
         return Identity(self.connection, self.at)
 
-    @cached_property
+    @once
     def notices(self) -> LinkNotices:
         """What partners have to know of corrected links."""
         return LinkNotices(self.connection, self.at)
 
-    @cached_property
+    @once
     def consents(self) -> ConsentRegister:
         """Consent events."""
         return ConsentRegister(self.sql, self.journal, self.secrets)
 
-    @cached_property
+    @once
     def access(self) -> AccessLog:
         """Access events."""
         return AccessLog(self.connection, self.journal, self.secrets, self.at)
 
-    @cached_property
+    @once
     def matches(self) -> Matches:
         """Decisions about whose a record is."""
         return Matches(self.connection, self.journal)
 
-    @cached_property
+    @once
     def partners(self) -> Partners:
         """Directory versions and suspensions."""
         return Partners(self.connection, self.journal, self.at)
 
-    @cached_property
+    @once
     def in_force(self) -> InForce:
         """Policies and log keys, each from its event on."""
         return InForce(self.connection, self.journal, self.at)
 
-    @cached_property
+    @once
     def erasures(self) -> Erasures:
         """Erasures, and the end of what is kept no longer."""
         return Erasures(self.connection, self.journal, self.at)
 
-    @cached_property
+    @once
     def bookkeeping(self) -> Bookkeeping:
         """Values that may be used once."""
         return Bookkeeping(self.connection, self.at)

@@ -49,9 +49,9 @@ from tests.hub.conftest import World, record_key, tokens
 from tests.hub.failpoints import FAILPOINTS, RANDOM, arm, die
 
 THREADS = 4
-PER_RUN = 24
+PER_RUN = 40
 COLLECTOR = "departement"
-LONGEST = 0.12
+LONGEST = 0.06
 """Seconds after which a writer killed at a random moment is killed at the latest."""
 
 
@@ -124,9 +124,10 @@ class Crash:
         world = World(folder)
         self.home, self.origin, self.clock = world.home, world.settings.origin, world.clock
         self.policy, self.partner = world.hub.policy.get(), world.directory.partner(COLLECTOR)
-        refs = [world.register(COLLECTOR, n) for n in range(1, 41)]
+        persons = min(250, 2 * runs)
+        refs = [world.register(COLLECTOR, n) for n in range(1, persons + 1)]
         directory, now = world.hub.directory.get(), self.clock.now()
-        bodies = [world.event(refs[n % len(refs)], EventKind.GRANTED) for n in range(runs * PER_RUN // 4)]
+        bodies = [world.event(refs[n % len(refs)], EventKind.GRANTED) for n in range(runs * PER_RUN * 3 // 4)]
         self.submissions = [consents.examine(body, self.partner, directory, self.policy, now) for body in bodies]
         self.persons = [
             PersonId(found)
@@ -135,7 +136,7 @@ class Crash:
             )
         ]
         close_hub(world.hub)
-        self.newcomer = 41
+        self.newcomer = persons
         self.done: set[str] = set()
         self.acknowledged: list[tuple[str, str]] = []
         self.tree = Frontier()
@@ -150,7 +151,7 @@ class Crash:
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            self._write(items, point, self.chance.randint(1, 6), writing)
+            self._write(items, point, self.chance.randint(1, 12), writing)
         os.close(writing)
         said = self._listen(pid, reading, point)
         os.close(reading)
@@ -160,16 +161,19 @@ class Crash:
             kind, _, name = line.partition(" ")
             self.report.acknowledged[kind] += 1
             self.acknowledged.append((kind, name))
+            self.done.add(name.rpartition("/")[2])
         self.check(said)
 
     def _items(self) -> Iterator[Item]:
         """Consents mostly; new persons and accesses, which draw secrets, among them. A month later each time: an
         access is then the first of its month."""
         self.clock.advance(timedelta(days=31))
+        fresh = [each for each in self.submissions if each.digest not in self.done]
         for _ in range(PER_RUN):
             roll = self.chance.random()
             if roll < 0.7:
-                yield self._consent(self.chance.choice(self.submissions))
+                # Now and then one that was acknowledged already: it changes nothing.
+                yield self._consent(self.chance.choice(fresh if self.chance.random() < 0.9 else self.submissions))
             elif roll < 0.85:
                 yield self._newcomer()
             else:

@@ -49,16 +49,20 @@ def arm(engine: Engine, point: str, nth: int) -> None:
 
         Writer._commit = committed  # type: ignore[method-assign]
     elif point in ("before the event", "after the tiles"):
-        run_all, wanted = Sql.run_all, "INSERT INTO journal" if point == "before the event" else "INSERT INTO tile"
+        for name in ("run", "run_all"):
+            setattr(Sql, name, _watched(getattr(Sql, name), point, reached))
 
-        def counted(self: Sql, statement: str, many: Any) -> None:
-            if statement.startswith(wanted) and wanted.endswith("journal"):
-                reached()
-            run_all(self, statement, many)
-            if statement.startswith(wanted) and wanted.endswith("tile"):
-                reached()
 
-        Sql.run_all = counted  # type: ignore[method-assign]
+def _watched(real: Any, point: str, reached: Any) -> Any:
+    def watched(self: Sql, statement: str, values: Any) -> Any:
+        if point == "before the event" and statement.startswith("INSERT INTO journal"):
+            reached()
+        done = real(self, statement, values)
+        if point == "after the tiles" and statement.startswith("INSERT INTO tile"):
+            reached()
+        return done
+
+    return watched
 
 
 def die() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from connectors.kit import seal
 from connectors.kit.consent_events import Collection
-from connectors.kit.runtime.errors import ErrorKind
-from connectors.kit.runtime.ids import PersonId
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.ids import PersonId, new_uuid
 from connectors.kit.seal import Typ
 from consent.model import EventKind
 from hub.store import tables
+from hub.store.engine import open_engine
 from schemas.registry import validator
 from tests.hub.conftest import RSA, World, problem
 
@@ -152,3 +154,64 @@ def test_an_event_of_another_collector_is_not_ours_to_send(world: World, ref: st
     ccas = world.register("ccas", 1)
     body = world.event(ccas, EventKind.GRANTED, collector="ccas")
     problem(world.post("departement", "/v1/consents", body), ErrorKind.FORBIDDEN)
+
+
+def _owner(world: World) -> PersonId:
+    (person,) = world.hub.reads.run(
+        lambda uow: uow.connection.execute(select(tables.person.c.person_id)).scalars().all()
+    )
+    return PersonId(person)
+
+
+def test_what_was_read_lately_is_not_unsealed_again_unless_its_row_changed(world: World, ref: str) -> None:
+    """Somebody with the file alone: what is kept opened hides no change of what stands beside it."""
+    world.consent(ref, EventKind.GRANTED)
+    person, run = _owner(world), world.hub.reads.run
+    (first,) = run(lambda uow: uow.consents.of(person))
+    assert run(lambda uow: uow.consents.of(person))[0] is first
+    world.hub.secrets.opened.clear()
+    (again,) = run(lambda uow: uow.consents.of(person))
+    assert again == first
+    assert again is not first
+    engine = open_engine(world.home.database)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER journal_no_update"))
+        connection.execute(text('UPDATE journal SET "at" = "at" + 1 WHERE class = \'consent\''))
+    engine.dispose()
+    with pytest.raises(MaillonError) as refused:
+        run(lambda uow: uow.consents.of(person))
+    assert refused.value.kind is ErrorKind.STORAGE
+
+
+def test_what_was_opened_goes_with_the_keys(world: World, ref: str) -> None:
+    world.consent(ref, EventKind.GRANTED)
+    other = world.register("departement", 2)
+    world.consent(other, EventKind.GRANTED)
+    found = world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.person.c.person_id)).scalars().all())
+    for person in map(PersonId, found):
+        assert world.hub.reads.run(lambda uow: uow.consents.of(person))  # noqa: B023
+    secrets = world.hub.secrets
+    assert len(secrets.opened._held) == 2
+    since = secrets.opened.token()
+    world.hub.writer.run(lambda uow: uow.secrets.erase(PersonId(found[0]), new_uuid()))
+    assert secrets.opened._held == {}
+    secrets.opened.put(("late",), "opened before the erasure", since)
+    assert secrets.opened._held == {}
+    with pytest.raises(MaillonError):
+        world.hub.reads.run(lambda uow: uow.consents.of(PersonId(found[0])))
+
+
+def test_an_event_undone_after_it_was_appended_is_not_read(world: World, ref: str) -> None:
+    """What the register keeps opened is there before the commit: an item that fails leaves nothing to be read."""
+    person = _owner(world)
+
+    def undone(uow: Any) -> None:
+        uow.consents.append(
+            person, record_id="r", kind="granted", collector="ccas", jws="a.b.c", digest="d" * 43, salt=b"s" * 16
+        )
+        assert len(uow.consents.of(person)) == 1
+        raise MaillonError(ErrorKind.CONFLICT, "no")
+
+    with pytest.raises(MaillonError):
+        world.hub.writer.run(undone)
+    assert world.hub.reads.run(lambda uow: uow.consents.of(person)) == []
