@@ -36,10 +36,10 @@ def loads(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX
     try:
         # orjson first: strict, and it bounds the nesting before Python's recursive parser sees the text.
         value = orjson.loads(raw)
-        if _is_all(value, raw, max_depth):
-            return value
-        if _deeper_than(value, max_depth):
+        if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper_than(value, max_depth):
             raise _RefusedError(f"nested deeper than {max_depth}")
+        if _is_all(value, raw):
+            return value
         return json.loads(
             raw.decode(), object_pairs_hook=_no_duplicates, parse_int=_exact_int, parse_constant=_no_constant
         )
@@ -59,8 +59,8 @@ def loads_object(data: bytes | str, *, max_bytes: int = MAX_BYTES, max_depth: in
     return value
 
 
-def _is_all(value: object, raw: bytes, max_depth: int) -> bool:
-    """Say whether ``value`` surely holds all that ``raw`` says, no member twice, no number inexact, not too deep.
+def _is_all(value: object, raw: bytes) -> bool:
+    """Say whether ``value`` surely holds all that ``raw`` says, no member twice, no number inexact.
 
     A member that stood twice is there once, and the quotation marks of its name are missing when the value is written
     again (without a backslash, every one of them begins or ends a text). An integer that orjson could hold as a float
@@ -72,11 +72,7 @@ def _is_all(value: object, raw: bytes, max_depth: int) -> bool:
         written = orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER)
     except orjson.JSONEncodeError:
         return False
-    return (
-        written.count(b'"') == raw.count(b'"')
-        and b"e+" not in written
-        and written.count(b"{") + written.count(b"[") <= max_depth
-    )
+    return written.count(b'"') == raw.count(b'"') and b"e+" not in written
 
 
 def _deeper_than(value: object, allowed: int) -> bool:
