@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import string
-import time
 import unicodedata
 from base64 import urlsafe_b64encode
 
@@ -359,15 +358,3 @@ def test_what_is_no_proof_proves_nothing(proofs: list[dict[str, object]]) -> Non
 def test_a_thousand_guesses_are_not_read() -> None:
     guesses = [{"kind": "sgd", "proof": "x"}] * 1000
     assert not match_subject(guesses + subject_proofs(made(), "ctx"), made(), "ctx")
-
-
-# --- pace ------------------------------------------------------------------------------------------------------------
-
-
-def test_two_thousand_persons_a_second() -> None:
-    """DESIGN's floor, in processor time so that a busy machine does not matter; about 10,000 are expected."""
-    traits = PERSON | {"nom_usage": "Kervella", "prenoms": "Maëlle Anne Rozenn"}
-    start = time.process_time()
-    for _ in range(1000):
-        tokens_of(parse_identity(traits), TOKENISER)
-    assert 1000 / (time.process_time() - start) >= 2000

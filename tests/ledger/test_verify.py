@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 import tracemalloc
 import zlib
 from dataclasses import replace
@@ -313,14 +312,6 @@ def test_a_real_consent_fits_four_kilobytes(tmp_path: Path) -> None:
 
 def event_time(payload: dict[str, Any]) -> float:
     return datetime.fromisoformat(payload["at"]).timestamp()
-
-
-def test_it_takes_far_less_than_half_a_second() -> None:
-    text = json.dumps(GOOD)
-    start = time.perf_counter()
-    for _ in range(20):
-        assert verify_receipt(json.loads(text), KEYS).holds
-    assert (time.perf_counter() - start) / 20 < 0.1
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda s: st.lists(s, max_size=3)))
