@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from connectors.kit.edge_archive import Archive, Version
+from connectors.kit.edge_names import Names
 from connectors.kit.edge_tables import PRAGMAS, SCHEMA_VERSION, TABLES
 from connectors.kit.edge_waiting import Waiting
 from connectors.kit.ledger.store import LogStore
@@ -70,6 +71,7 @@ class EdgeStore:
         self._rows = rows
         self.archive = Archive(self._execute, self._all, rows)
         self.waiting = Waiting(self._execute, self._all, rows)
+        self.names = Names(self._execute, self._all, self.batch, rows)
         self.log = LogStore(self._execute, self._all, self.batch, rows)
 
     @classmethod
@@ -346,6 +348,7 @@ class EdgeStore:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
             self.archive.prepare()
             self.waiting.prepare()
+            self.names.prepare()
             self.log.prepare()
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):

@@ -170,7 +170,14 @@ def ingest(
         with store.batch():
             store.remember_file(digest, mapping, clock.now())
             bookmark.drop()
+    settle_names(store, clock)
     return report
+
+
+def settle_names(store: EdgeStore, clock: Clock) -> None:
+    """Count how common names are once there is enough to count, before the hub is told of anybody."""
+    store.names.count_once(clock.now())
+    store.names.apply()
 
 
 def ingest_stream(

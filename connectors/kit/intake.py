@@ -87,7 +87,7 @@ class Intake:
             traits.pop("nir", None)
         try:
             identity = with_birthplace(parse_identity(traits, self._at.date()))
-            tokens = tokens_of(identity, self._tokeniser)
+            tokens = tokens_of(identity, self._tokeniser, self._store.names.shares())
         except IdentityRefused as refusal:
             return Quarantined(item.position, refusal.pointer or "", Reason.IDENTITY, refusal.reason)
         return _Ready(item, traits, tokens, identity)

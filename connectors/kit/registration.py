@@ -45,6 +45,7 @@ def register_pending(
     registered. Raises what ``hub.register`` raises.
     """
     told = Told()
+    store.names.apply()  # what was cut short: the hub is told of each record once
     while retired := store.waiting.retired(batch):
         _ask(hub, [{"record_key": name, "tokens": [], "flags": {}, "sections": [], "held": False} for name in retired])
         with store.batch():

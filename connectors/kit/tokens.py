@@ -167,10 +167,14 @@ def tokens_of(identity: Identity, tokeniser: Tokeniser, shares: NameShares = UNK
             "premier_janvier": (born.month, born.day) == (1, 1),
             "nombre_prenoms": givens.count,
             "prenom_moitie": givens.half,
-            "prenom_connu": shares.knows_given(identity),
-            "rarete": shares.rarity(identity),
+            **rarity_flags(identity, shares),
         },
     )
+
+
+def rarity_flags(identity: Identity, shares: NameShares) -> dict[str, Flag]:
+    """Return the two flags that depend on how common names are, and on nothing else but the names."""
+    return {"prenom_connu": shares.knows_given(identity), "rarete": shares.rarity(identity)}
 
 
 def _ordered(tokens: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

@@ -159,6 +159,9 @@ def _correct(
     """
     before = uow.index.tokens_of(person, record_id)
     if before == frozenset(registration.tokens):
+        # Names may be known to be rarer, or more common, than before: it counts from the next comparison on, and what
+        # was settled stands.
+        uow.persons.set_flags(record_id, registration.flags)
         return True
     telling = {token for token in before if token.kind not in NAMESAKE_KINDS}
     if before and registration.tokens and telling.isdisjoint(registration.tokens):

@@ -141,9 +141,10 @@ class Persons:
         return record_id
 
     def set_flags(self, record_id: str, flags: Mapping[str, object]) -> None:
-        """Replace a record's flags by those of its newest registration."""
+        """Replace a record's flags by those of its newest registration; write nothing when they are the same."""
         text = orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode()
-        self._connection.execute(update(record).where(record.c.record_id == record_id).values(flags=text))
+        other = (record.c.record_id == record_id) & (record.c.flags != text)
+        self._connection.execute(update(record).where(other).values(flags=text))
 
     def declare(
         self, person_id: PersonId, partner: str, record_id: str, sections: Iterable[str], *, is_new: bool = False

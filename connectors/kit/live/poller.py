@@ -19,7 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from connectors.kit.alone import alone
 from connectors.kit.edge import Edge
 from connectors.kit.edge_jobs import every
-from connectors.kit.ingest import IngestReport, ingest_stream
+from connectors.kit.ingest import IngestReport, ingest_stream, settle_names
 from connectors.kit.live.client import ApiClient, Unanswered
 from connectors.kit.live.edge_client import read_token
 from connectors.kit.live.gate import Gate
@@ -66,6 +66,7 @@ class Poller:
             while not report.stopped and self._page(report):
                 if report.pages == self._feed.most_pages:
                     report.stopped = "most_pages"
+            settle_names(self._edge.store, self._edge.clock)
             if register:
                 report.told = register_pending(
                     self._edge.store, self._edge.hub, declares_sections=self._edge.partner.declares_sections

@@ -14,7 +14,7 @@ from itertools import islice
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.identity import IdentityRefused, parse_identity
-from connectors.kit.ingest import BATCH, map_stream
+from connectors.kit.ingest import BATCH, map_stream, settle_names
 from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.runtime.clock import Clock
@@ -67,7 +67,8 @@ def follow(
                             name: value for name, value in item.identity_traits.items() if nir_autorise or name != "nir"
                         }
                         try:
-                            tokens = tokens_of(with_birthplace(parse_identity(traits, at.date())), tokeniser)
+                            identity = with_birthplace(parse_identity(traits, at.date()))
+                            tokens = tokens_of(identity, tokeniser, store.names.shares())
                         except IdentityRefused:
                             report.aside[Reason.IDENTITY] += 1
                             continue
@@ -77,4 +78,5 @@ def follow(
                             report.known += 1
                         else:
                             report.unchanged += 1
+    settle_names(store, clock)
     return report

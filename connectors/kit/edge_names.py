@@ -1,0 +1,173 @@
+"""How common names are, as one edge tells it: one table, sealed in the edge store, the same for every record.
+
+The hub compares a record's ``rarete`` with another's and is told of a record again when anything of it changed. So
+shares are never counted on the fly: they are kept once, from a table somebody gave or counted in the edge's own records
+as soon as these are enough to tell a rare name from a common one, and change on command alone. Every record then says
+the same table's answer: those registered before are gone through, and only those whose answer changed are told again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from connectors.kit.identity import Identity, parse_identity
+from connectors.kit.rarity import UNKNOWN_SHARES, NameCount, NameShares
+from connectors.kit.row_seal import RowSeal
+from connectors.kit.tokens import rarity_flags
+
+ENOUGH_TO_COUNT: Final = 10_000
+"""Persons from which the edge's own records say something. Below, a name borne by nobody else there is not rare, and a
+given name seen once not misspelt: what such a count said could make a twin's name look like a slip."""
+COUNTED: Final = "counted"
+"""``Kept.source`` of shares counted in the edge's own records; a table given is named by its file's."""
+PAGE: Final = 500
+
+_TABLE: Final = (
+    "CREATE TABLE IF NOT EXISTS name_shares (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL,"
+    " at INTEGER NOT NULL, persons INTEGER NOT NULL, applied INTEGER, body BLOB NOT NULL)"
+)
+_ONE_OF_EACH: Final = (
+    "SELECT i.rowid, i.key, i.format, i.body FROM identity i WHERE i.rowid > ?"
+    " AND i.format = (SELECT min(format) FROM identity WHERE key = i.key) ORDER BY i.rowid LIMIT ?"
+)
+_EVERY: Final = "SELECT rowid, key, format, body FROM identity WHERE rowid > ? ORDER BY rowid LIMIT ?"
+
+_Row = tuple[int, bytes, str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The shares in force: where they come from, since when, in how many own persons names were counted for them."""
+
+    source: str
+    at: datetime
+    persons: int
+    surnames: int
+    givens: int
+    is_applied: bool
+    """Whether every record held says what these shares say."""
+
+
+class Names:
+    """``execute``, ``all_rows`` and ``batch`` are the edge store's."""
+
+    def __init__(
+        self,
+        execute: Callable[..., Any],
+        all_rows: Callable[..., list[tuple[Any, ...]]],
+        batch: Callable[[], AbstractContextManager[None]],
+        rows: RowSeal,
+    ) -> None:
+        self._execute = execute
+        self._all = all_rows
+        self._batch = batch
+        self._rows = rows
+        self._latest: tuple[int, NameShares] = (0, UNKNOWN_SHARES)
+
+    def prepare(self) -> None:
+        """Make the table if it is not there yet."""
+        self._execute(_TABLE)
+
+    def shares(self) -> NameShares:
+        """Return the shares in force, those that know nothing when none are kept."""
+        version = next((row[0] for row in self._all("SELECT version FROM name_shares")), 0)
+        if version != self._latest[0]:
+            content = self._content()
+            self._latest = (version, NameShares(**content["shares"]))
+        return self._latest[1]
+
+    def kept(self) -> Kept | None:
+        """Return what is in force; ``None`` when every name is still unknown."""
+        for at, persons, applied in self._all("SELECT at, persons, applied FROM name_shares"):
+            content, shares = self._content(), self.shares()
+            sizes = len(shares.surnames), len(shares.givens)
+            return Kept(content["source"], datetime.fromtimestamp(at, UTC), persons, *sizes, applied is None)
+        return None
+
+    def keep(self, shares: NameShares, persons: int, *, source: str, at: datetime) -> None:
+        """Put ``shares`` in force, in place of any before; :meth:`apply` then brings the records held in line.
+
+        ``persons`` is in how many of the records held names were counted, 0 for a table none of them completed.
+        """
+        body = self._rows.seal({"source": source, "shares": asdict(shares)}, b"name_shares")
+        with self._batch():
+            self._execute(
+                "INSERT INTO name_shares VALUES (1, 1, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE SET"
+                " version = version + 1, at = excluded.at, persons = excluded.persons, applied = 0,"
+                " body = excluded.body",
+                *(int(at.timestamp()), persons, body),
+            )
+
+    def count(self) -> tuple[NameShares, int]:
+        """Return the shares counted in the records held, each local id once, and in how many."""
+        count, persons = NameCount(), 0
+        for _, _, _, said in self._walk(_ONE_OF_EACH):
+            count.add([_identity(said)])
+            persons += 1
+        return count.shares(), persons
+
+    def count_once(self, at: datetime, enough: int = ENOUGH_TO_COUNT) -> bool:
+        """Count the records held, unless that was done, and keep what they say; return whether that was done now.
+
+        Without any shares in force, as soon as ``enough`` persons are held; a table given is completed by the given
+        names of the first records there are, for no table has them all.
+        """
+        held = self._all("SELECT count(*) FROM subject")[0][0]
+        counted_in = next((row[0] for row in self._all("SELECT persons FROM name_shares")), None)
+        if counted_in is None:
+            if held < enough:
+                return False
+            self.keep(*self.count(), source=COUNTED, at=at)
+            return True
+        if counted_in or not held:
+            return False
+        counted, persons = self.count()
+        self.keep(self.shares().beside(counted), persons, source=self._content()["source"], at=at)
+        return True
+
+    def apply(self) -> int:
+        """Have every record held say what the shares in force say; return how many changed: they are told again.
+
+        Goes on where it stood when it was cut short, and does nothing when it was not.
+        """
+        changed = 0
+        while (cursor := self._applied()) is not None:
+            with self._batch():
+                page = list(self._walk(_EVERY, cursor, pages=1))
+                changed += sum(self._bring_in_line(*row) for row in page)
+                self._execute("UPDATE name_shares SET applied = ?", page[-1][0] if page else None)
+        return changed
+
+    def _applied(self) -> int | None:
+        return next((row[0] for row in self._all("SELECT applied FROM name_shares")), None)
+
+    def _bring_in_line(self, rowid: int, key: bytes, format: str, said: dict[str, Any]) -> bool:
+        flags = {**said["tokens"]["flags"], **rarity_flags(_identity(said), self.shares())}
+        if flags == said["tokens"]["flags"]:
+            return False
+        said = {**said, "tokens": {**said["tokens"], "flags": flags}}
+        body = self._rows.seal(said, b"identity", key, format.encode(), packed=False)
+        tag = self._rows.tag("identity", said)
+        self._execute("UPDATE identity SET tag = ?, body = ? WHERE rowid = ?", tag, body, rowid)
+        self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
+        return True
+
+    def _walk(self, query: str, after: int = 0, pages: int | None = None) -> Iterator[_Row]:
+        while rows := self._all(query, after, PAGE):
+            for rowid, key, format, body in rows:
+                yield rowid, key, format, self._rows.unseal(body, b"identity", key, format.encode())
+            after, pages = rows[-1][0], None if pages is None else pages - 1
+            if pages == 0:
+                return
+
+    def _content(self) -> dict[str, Any]:
+        content: dict[str, Any] = self._rows.unseal(self._all("SELECT body FROM name_shares")[0][0], b"name_shares")
+        return content
+
+
+def _identity(said: Mapping[str, Any]) -> Identity:
+    return parse_identity(said["identity"])
