@@ -13,6 +13,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.edge import Edge
 from connectors.kit.edge_home import CLIENT, HOME_VARIABLE
 from connectors.kit.edge_watch import start_watching
@@ -74,13 +75,11 @@ def create_app(edge: Edge) -> Flask:
 
     @app.post("/v1/orders")
     def orders() -> Response:
-        if request.mimetype != JOSE:
-            raise MaillonError(ErrorKind.MALFORMED, f"content type: {JOSE} expected")
-        body = request.get_data()
-        if not body.isascii():
-            raise MaillonError(ErrorKind.MALFORMED, "not a compact JWS")
+        if request.mimetype != JSON:
+            raise MaillonError(ErrorKind.MALFORMED, f"content type: {JSON} expected")
+        addressed = AddressedOrder.from_body(request.get_data())
         source = Source(edge.slug, edge.directory, edge.policy, edge.store, edge.release, edge.operational(), edge.live)
-        return Response(answer_order(body.decode("ascii"), source, edge.clock.now()), content_type=JOSE)
+        return Response(answer_order(addressed, source, edge.clock.now()), content_type=JOSE)
 
     @app.errorhandler(MaillonError)
     def refused(error: MaillonError) -> Response:

@@ -330,9 +330,9 @@ class EdgeStore:
         with self.batch():
             self._execute("DELETE FROM seen WHERE expires_at < ?", int(at.timestamp()))
 
-    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
-        """Remember an order whose ``leaf`` must be in the log; ``False`` when another order had the same."""
-        return self.log.keep_order(leaf, order, at)
+    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
+        """Remember an order about ``ref`` whose ``leaf`` must be in the log; ``False``: another order had the same."""
+        return self.log.keep_order(leaf, order, ref, at)
 
     # --- inside -------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from connectors.kit import seal, trust
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import from_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -95,8 +96,8 @@ class SourceStore(Protocol):
         """Remember a request's nonce; ``False`` when it was seen before."""
         ...
 
-    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
-        """Remember an order whose ``leaf`` must be in the log; ``False`` when another order had the same."""
+    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
+        """Remember an order about ``ref`` whose ``leaf`` must be in the log; ``False``: another order had the same."""
         ...
 
 
@@ -137,13 +138,14 @@ class _Request:
     digest: str
 
 
-def answer_order(token: str, source: Source, at: datetime) -> str:
-    """Return the sealed fragment (JWE) that answers the order ``token``.
+def answer_order(addressed: AddressedOrder, source: Source, at: datetime) -> str:
+    """Return the sealed fragment (JWE) that answers the order.
 
     It holds the ordered fields only: each a statement, or a typed absence where nothing is held or this partner's own
     rules keep it. Raises :class:`OrderRefused` with the first check that fails, and ``MaillonError(SCHEMA)`` for an
     order the hub signed but that is none. Nothing is remembered of a refused order but its replay guards.
     """
+    token = addressed.order
     order = _order(token, source, at)
     request = _request(order["request"], source, at)
     events = [_event(jws, source) for jws in order["authorities"]]
@@ -153,12 +155,12 @@ def answer_order(token: str, source: Source, at: datetime) -> str:
         )
     except law.OrderRefused as refused:
         raise OrderRefused(Reason(refused.code)) from None
-    local_id, tokens = _subject(order, request, [payload for _, payload in events], source)
+    local_id, tokens = _subject(order, addressed, request, [payload for _, payload in events], source)
     recipient = source.directory.partner(order["recipient"])
     free = source.release.releases(recipient.kind, request.payload["purpose"])
     if not any(path in free for path in order["fields"]):
         raise OrderRefused(Reason.PARTNER_POLICY)
-    _remember(token, order, _leaf(order), request, source, at)
+    _remember(addressed, order, _leaf(order), request, source, at)
     held = _held(local_id, [path for path in order["fields"] if path in free], source, from_epoch(order["exp"]))
     statements = build_statements(held, order["fields"], free, source.slug, at)
     return seal_fragment(
@@ -228,9 +230,13 @@ def _active(source: Source) -> dict[str, trust.DirectoryPartner]:
     return {partner.slug: partner for partner in source.directory.partners() if partner.is_active}
 
 
-def _subject(order: Json, request: _Request, events: Sequence[Json], source: Source) -> tuple[str, TokenSet]:
-    """Return who the ref is here, once the request and every consent are shown to be about that person."""
-    local_id = source.store.local_of(order["ref"])
+def _subject(
+    order: Json, addressed: AddressedOrder, request: _Request, events: Sequence[Json], source: Source
+) -> tuple[str, TokenSet]:
+    """Return who the ref is here, once order, request and every consent are shown to be about that person."""
+    if addressed.subject != order["subject"]:
+        raise OrderRefused(Reason.WRONG_SUBJECT)
+    local_id = source.store.local_of(addressed.ref)
     tokens = None if local_id is None else source.store.tokens_of(local_id)
     if local_id is None or tokens is None:
         raise OrderRefused(Reason.UNKNOWN_REF)
@@ -257,7 +263,9 @@ def _leaf(order: Json) -> bytes:
     return encoded
 
 
-def _remember(token: str, order: Json, leaf: bytes, request: _Request, source: Source, at: datetime) -> None:
+def _remember(
+    addressed: AddressedOrder, order: Json, leaf: bytes, request: _Request, source: Source, at: datetime
+) -> None:
     """Make the order's id, its leaf and the request's nonce durable, before anything leaves."""
     seen: Reason | None = None
     # The requester's own: a source of the same pull sees the nonce, and could use it up in requests of its own.
@@ -268,7 +276,7 @@ def _remember(token: str, order: Json, leaf: bytes, request: _Request, source: S
         elif not any(source.store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
             seen = Reason.REQUEST_REPLAYED
         else:
-            seen = None if source.store.keep_order(leaf, token, at) else Reason.LEAF
+            seen = None if source.store.keep_order(leaf, addressed.order, addressed.ref, at) else Reason.LEAF
     if seen is not None:
         raise OrderRefused(seen)
 

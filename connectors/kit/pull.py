@@ -49,7 +49,7 @@ def pull(
     assembled = assemble(answer, sent, tokens, edge.directory, edge.clock.now())
     for order, leaf in assembled.orders:
         # Both sides of an order look for it in the log: a source that colludes with the hub does not.
-        edge.store.log.keep_order(b64url.decode(leaf, what="leaf"), order, edge.clock.now())
+        edge.store.log.keep_order(b64url.decode(leaf, what="leaf"), order, sent.ref, edge.clock.now())
     for report in assembled.reports:
         _log.warning(
             "fragment:found-wanting",

@@ -47,14 +47,21 @@ def alarms(home: Path, ended: bool, export: Path | None, settle: int | None, as_
             raise MaillonError(ErrorKind.NOT_FOUND, "no alarm of that number is in force")
         found = store.log.alarms(ended=ended)
         waiting = store.log.count_unproven()
+        whose = {raised.number: store.local_of(raised.ref) or "" for raised in found if raised.ref}
     finally:
         store.close()
     written = {raised.number: str(_write(export, raised)) for raised in found if export and raised.evidence}
-    rows = [(str(r.number), _time(r.since), r.code.value, _MEANS[r.code] + _until(r)) for r in found]
+    rows = [
+        (str(r.number), _time(r.since), r.code.value, whose.get(r.number, ""), _MEANS[r.code] + _until(r))
+        for r in found
+    ]
     print_answer(
-        {"alarms": [_wire(raised, written.get(raised.number)) for raised in found], "unproven_orders": waiting},
+        {
+            "alarms": [_wire(r, written.get(r.number), whose.get(r.number)) for r in found],
+            "unproven_orders": waiting,
+        },
         as_json,
-        *(table(("", "since", "code", "what it means"), rows) if rows else ["No alarm."]),
+        *(table(("", "since", "code", "about", "what it means"), rows) if rows else ["No alarm."]),
         *(f"evidence of {number}: {path}" for number, path in written.items()),
     )
     if any(raised.ended is None for raised in found):
@@ -68,7 +75,7 @@ def _write(folder: Path, raised: Raised) -> Path:
     return path
 
 
-def _wire(raised: Raised, path: str | None) -> dict[str, Any]:
+def _wire(raised: Raised, path: str | None, local_id: str | None) -> dict[str, Any]:
     return {
         "number": raised.number,
         "code": raised.code.value,
@@ -76,6 +83,7 @@ def _wire(raised: Raised, path: str | None) -> dict[str, Any]:
         "ended": None if raised.ended is None else _time(raised.ended),
         "has_evidence": bool(raised.evidence),
         "evidence_file": path,
+        "local_id": local_id,
     }
 
 

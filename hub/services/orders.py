@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,14 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from connectors.kit import seal
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.runtime import b64url, strict_json
 from connectors.kit.runtime.clock import from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import OrderId, PersonId, Ref
 from connectors.kit.seal import Typ
-from connectors.kit.transport import INDISPONIBLE, JOSE, Transport, outcome_of
-from connectors.kit.trust import DirectoryPartner, OperationalKeys
+from connectors.kit.transport import INDISPONIBLE, JOSE, JSON, Transport, outcome_of
+from connectors.kit.trust import DirectoryPartner, OperationalKeys, subject_digest
 from consent.ledger.leaf import Leaf
 from hub.services.requests import PullRequest
 
@@ -28,8 +30,8 @@ _MAX_HEADER: Final = 2048
 class Sources(Protocol):
     """How a source edge is reached."""
 
-    def send(self, endpoint: str, order: str) -> str:
-        """Send an order JWS to the edge at ``endpoint``; return the sealed fragment. Raises ``MaillonError``."""
+    def send(self, endpoint: str, order: AddressedOrder) -> str:
+        """Send an order to the edge at ``endpoint``; return the sealed fragment. Raises ``MaillonError``."""
         ...
 
 
@@ -44,7 +46,7 @@ class HttpSources:
         self._under_way: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def send(self, endpoint: str, order: str) -> str:
+    def send(self, endpoint: str, order: AddressedOrder) -> str:
         """Return the edge's JWE; raises as ``Transport.call``, ``UNAVAILABLE`` when the edge has its fill,
         ``FRAGMENT_REFUSED`` for what cannot be a JWE."""
         with self._lock:
@@ -53,7 +55,7 @@ class HttpSources:
             self._under_way[endpoint] += 1
         try:
             reply = self._transport.call(
-                "POST", f"{endpoint}/v1/orders", body=order.encode("ascii"), content_type=JOSE, accept=JOSE
+                "POST", f"{endpoint}/v1/orders", body=order.to_body(), content_type=JSON, accept=JOSE
             )
         finally:
             with self._lock:
@@ -96,13 +98,17 @@ def sign_order(
     policy_version: str,
     keys: OperationalKeys,
     at: datetime,
-) -> str:
-    """Return the order JWS: the requester's own request, the consents relied on, and the log's leaf of this order."""
+) -> AddressedOrder:
+    """Return the order: the requester's own request, the consents relied on, and the log's leaf of this order.
+
+    The person stands in it as a digest under a salt of its own: the requester is shown it too.
+    """
+    salt = secrets.token_bytes(16)
     payload = {
         "v": 1,
         "order_id": planned.order_id,
         "source": planned.source.slug,
-        "ref": ref,
+        "subject": subject_digest(ref, salt),
         "recipient": request.recipient.slug,
         "fields": list(paths),
         "request": request.jws,
@@ -112,7 +118,7 @@ def sign_order(
         "iat": to_epoch(at),
         "exp": _expiry(at),
     }
-    return keys.sign(payload, Typ.ORDER)
+    return AddressedOrder(keys.sign(payload, Typ.ORDER), ref, b64url.encode(salt))
 
 
 def _expiry(signed_at: datetime) -> int:
@@ -122,7 +128,7 @@ def _expiry(signed_at: datetime) -> int:
 def send_all(
     pool: ThreadPoolExecutor,
     sources: Sources,
-    orders: Mapping[OrderId, tuple[Planned, str]],
+    orders: Mapping[OrderId, tuple[Planned, AddressedOrder]],
     recipient_key: str,
     signed_at: datetime,
     now: Callable[[], datetime],
@@ -130,9 +136,10 @@ def send_all(
     """Send every order at the same time and wait for all; a source that fails costs the others nothing."""
     expires_at = from_epoch(_expiry(signed_at))
 
-    def one(planned: Planned, order: str) -> Received:
+    def one(planned: Planned, addressed: AddressedOrder) -> Received:
+        order = addressed.order
         try:
-            fragment = sources.send(planned.source.endpoint, order)
+            fragment = sources.send(planned.source.endpoint, addressed)
             check_sealed_to(fragment, recipient_key)
         except MaillonError as error:
             return Received(planned, order, expires_at, None, outcome_of(error), now())

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.runtime import front
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -148,7 +149,7 @@ def test_an_edge_that_hangs_takes_no_more_than_its_share() -> None:
         def order() -> None:
             began = time.monotonic()
             with pytest.raises(MaillonError) as refused:
-                sources.send(endpoint, "a.b.c")
+                sources.send(endpoint, AddressedOrder("a.b.c", "r", "s"))
             failures.append((refused.value.kind, time.monotonic() - began))
 
         threads = [threading.Thread(target=order) for _ in range(6)]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from connectors.kit import seal
 from connectors.kit.identity import parse_identity
-from connectors.kit.orders import OrderRefused, answer_order
+from connectors.kit.orders import OrderRefused
 from connectors.kit.pull_request import SentRequest
 from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet, subject_proofs, tokens_of
-from tests.kit.world import AT, HELD, LEA, ROLE, TOKENISER, World
+from tests.kit.world import AT, HELD, LEA, ROLE, TOKENISER, World, answered
 
 TRAITS = {
     "nom_naissance": "LEBRUN",
@@ -60,8 +60,8 @@ def test_a_source_in_the_same_pull_cannot_burn_the_requesters_nonce(world: World
     nonce = str(seal.peek(sent.jws, Typ.REQUEST)["nonce"])
     agreed = world.consent(recipients=(("departement", (ROLE,)), ("cpam", (ROLE,))))
     for _ in range(2):
-        answer_order(world.order(_same_nonce(world, nonce), agreed, recipient="cpam"), source, AT)
-    assert answer_order(world.order(sent, agreed), source, AT)
+        answered(world, world.order(_same_nonce(world, nonce), agreed, recipient="cpam"), source, AT)
+    assert answered(world, world.order(sent, agreed), source, AT)
 
 
 def test_two_people_with_two_numbers_are_never_one(world: World) -> None:
@@ -71,14 +71,14 @@ def test_two_people_with_two_numbers_are_never_one(world: World) -> None:
     assert set(lea.of("gdp")) & set(other.of("gdp"))
     world.store.people["L1"] = (world.ref, other, dict(HELD))
     with pytest.raises(OrderRefused) as refused:
-        answer_order(world.order(world.request(tokens=lea), world.consent(tokens=lea)), world.source(), AT)
+        answered(world, world.order(world.request(tokens=lea), world.consent(tokens=lea)), world.source(), AT)
     assert refused.value.reason == "wrong_subject"
 
 
 def test_a_changed_name_is_no_obstacle_under_one_number(world: World) -> None:
     before, after = _person(nir="2880445234001"), _person(nom_naissance="DUVAL", nir="2880445234001")
     world.store.people["L1"] = (world.ref, after, dict(HELD))
-    assert answer_order(world.order(world.request(tokens=before), world.consent(tokens=before)), world.source(), AT)
+    assert answered(world, world.order(world.request(tokens=before), world.consent(tokens=before)), world.source(), AT)
 
 
 VALUES = st.one_of(
@@ -98,10 +98,10 @@ def test_whatever_the_hub_signs_is_answered_or_refused_by_name(world: World, dat
         return
     before = len(world.store.answered)
     try:
-        answered = bool(answer_order(order, world.source(), AT))
+        was_answered = bool(answered(world, order, world.source(), AT))
     except MaillonError:
-        answered = False
-    assert len(world.store.answered) - before == answered
+        was_answered = False
+    assert len(world.store.answered) - before == was_answered
 
 
 @pytest.mark.parametrize("member", ["purpose", "recipients", "sources"])
@@ -113,12 +113,12 @@ def test_an_agreement_for_something_else_gives_nothing(world: World, member: str
         "sources": {"sources": ("cpam",)},
     }[member]
     with pytest.raises(OrderRefused) as refused:
-        answer_order(world.order(world.request(), world.consent(**changes)), world.source(), AT)
+        answered(world, world.order(world.request(), world.consent(**changes)), world.source(), AT)
     assert refused.value.reason == "no_authority"
 
 
 def test_the_policy_of_the_source_decides_and_not_the_hubs(world: World) -> None:
     other = replace(world.policy, version="0" * 64)
     with pytest.raises(OrderRefused) as refused:
-        answer_order(world.order(policy_version=other.version), world.source(), AT)
+        answered(world, world.order(policy_version=other.version), world.source(), AT)
     assert refused.value.reason == "policy_version"

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from connectors.kit import seal, trust
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.consent_events import Collection, Previous, Template, sign_event
 from connectors.kit.hub_client import ASSERTION_TYPE, client_assertion
 from connectors.kit.pull_request import Ask, SentRequest, sign_request
@@ -64,15 +65,20 @@ class Edges:
     world: World | None = None
     before: Callable[[str], None] = lambda slug: None
     orders: list[dict[str, Any]] = field(default_factory=list)
+    refs: list[str] = field(default_factory=list)
+    """What travelled beside each order: the ref its source knows the person by."""
     failing: dict[str, MaillonError] = field(default_factory=dict)
     replace: dict[str, str] = field(default_factory=dict)
 
-    def send(self, endpoint: str, order: str) -> str:
+    def send(self, endpoint: str, addressed: AddressedOrder) -> str:
+        order = addressed.order
         assert self.world is not None
         slug = endpoint.rsplit("/", 1)[-1]
         kit, hub = self.world.partners[slug], self.world.directory.partner("hub")
         payload, _ = trust.open_certified(order, Typ.ORDER, "hub", hub.identity_key)
+        assert payload["subject"] == addressed.subject
         self.orders.append(payload)
+        self.refs.append(addressed.ref)
         self.before(slug)
         if slug in self.failing:
             raise self.failing[slug]

@@ -202,7 +202,7 @@ def test_two_persons_become_one_and_every_ref_goes_on_meaning_it(world: World) -
     answer = world.pull(desk, RSA)
     assert [fragment["source"] for fragment in answer["fragments"]] == ["caf"]
     # The source is asked under the ref it has always had.
-    assert world.edges.orders[-1]["ref"] == caf
+    assert world.edges.refs[-1] == caf
     assert _register(world, "caf", _half(1), 1, "droits") == caf
     assert _kinds(world)[-2:] == ["joined", "absorbed"]
     assert _stats(world)["persons"] == 1

@@ -60,7 +60,8 @@ def test_with_an_agreement_the_sources_are_ordered_and_their_fragments_relayed(
     (legal,) = answer["legal"]
     assert (legal["source"], legal["regime"], set(legal["fields"])) == ("caf", "accord", {*RSA, *QF})
     (order,) = world.edges.orders
-    assert order["ref"] == known["caf"] != known["departement"]
+    assert "ref" not in order
+    assert world.edges.refs == [known["caf"]] != [known["departement"]]
     assert len(order["authorities"]) == 1
     assert seal.peek(answer["fragments"][0]["order"], Typ.ORDER)["order_id"] == order["order_id"]
 
@@ -70,7 +71,7 @@ def test_orders_to_two_sources_share_no_id_no_ref_and_no_leaf(world: World, know
     answer = world.pull(known["departement"])
     assert [row["source"] for row in answer["fragments"]] == ["caf", "cpam"]
     one, other = world.edges.orders
-    for member in ("order_id", "ref", "leaf"):
+    for member in ("order_id", "subject", "leaf"):
         assert one[member] != other[member]
 
 

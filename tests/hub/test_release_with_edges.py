@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.assembly import assemble
 from connectors.kit.orders import OrderRefused, Source, answer_order
 from connectors.kit.runtime.errors import ErrorKind
@@ -49,7 +50,7 @@ class Held:
         self.seen.add(digest)
         return fresh
 
-    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
+    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
         return True
 
 
@@ -67,7 +68,7 @@ class Network:
         self.world, self.held = world, held
         self.refusals: list[str] = []
 
-    def send(self, endpoint: str, order: str) -> str:
+    def send(self, endpoint: str, order: AddressedOrder) -> str:
         slug, world = endpoint.rsplit("/", 1)[-1], self.world
         keys = world.partners[slug].operational()
         source = Source(slug, world.directory, world.hub.policy.get(), self.held[slug], Everything(), keys)

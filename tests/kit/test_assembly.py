@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from connectors.kit import seal
 from connectors.kit.assembly import Assembled, Finding, assemble
-from connectors.kit.orders import answer_order
 from connectors.kit.pull_request import SentRequest
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import SealKey, SigningKey
@@ -18,7 +17,7 @@ from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet, subject_proofs
 from connectors.kit.trust import Directory, OperationalKeys
 from schemas.registry import validator
-from tests.kit.world import AMOUNT, AT, EMAIL, HELD, LEA, NOA, QUOTIENT, START, World, said
+from tests.kit.world import AMOUNT, AT, EMAIL, HELD, LEA, NOA, QUOTIENT, START, World, answered, said
 
 
 class Pull:
@@ -28,7 +27,7 @@ class Pull:
         self.world = world
         self.sent: SentRequest = world.request()
         self.order = world.order(self.sent)
-        self.fragment = answer_order(self.order, world.source(), AT)
+        self.fragment = answered(world, self.order, world.source(), AT)
         self.payload = world.open(self.fragment)
 
     def assemble(

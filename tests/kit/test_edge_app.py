@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from connectors.kit import seal
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.assembly import Finding
 from connectors.kit.consent_events import Collection, Template, sign_event
 from connectors.kit.edge import Edge
@@ -29,7 +30,7 @@ from connectors.kit.runtime.keys import SealKey, SigningKey
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet, tokens_of
 from connectors.kit.transport import FarSideError
-from connectors.kit.trust import HUB, DirectoryPartner, OperationalKeys, Root
+from connectors.kit.trust import HUB, DirectoryPartner, OperationalKeys, Root, subject_digest
 from consent.model import EventKind
 from schemas.registry import validator
 from tests.kit.world import AT, PURPOSE, ROLE, new_leaf, new_ref, said
@@ -57,12 +58,13 @@ class FakeHub:
         asked = seal.peek(request, Typ.REQUEST)
         now = to_epoch(self.c.clock.now())
         fields = [path for path in (START, QUOTIENT) if path in asked["fields"]]
+        salt = bytes(16)
         order = self.keys.sign(
             {
                 "v": 1,
                 "order_id": new_uuid(),
                 "source": "caf",
-                "ref": self.c.refs["caf"],
+                "subject": subject_digest(self.c.refs["caf"], salt),
                 "recipient": asked["requester"],
                 "fields": fields,
                 "request": request,
@@ -75,7 +77,8 @@ class FakeHub:
             },
             Typ.ORDER,
         )
-        reply = self.c.caf.post("/v1/orders", data=order, content_type="application/jose")
+        body = AddressedOrder(order, self.c.refs["caf"], b64url.encode(salt)).to_body()
+        reply = self.c.caf.post("/v1/orders", data=body, content_type="application/json")
         self.replies.append(reply.status_code)
         sent = reply.status_code == 200
         return {
@@ -293,15 +296,21 @@ def test_health_says_who_runs_it_and_that_it_is_co_hosted(consortium: Consortium
     }
 
 
+def addressed(order: str, ref: str = "A" * 22) -> bytes:
+    return AddressedOrder(order, ref, "A" * 22).to_body()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "content_type", "status", "kind"),
     [
-        ("post", "/v1/orders", b"not a jws", "application/jose", 403, "order-refused"),
-        ("post", "/v1/orders", b"a.b.c", "application/json", 400, "malformed"),
-        ("post", "/v1/orders", "é.b.c".encode(), "application/jose", 400, "malformed"),
-        ("post", "/v1/orders", b"a" * (MAX_ORDER_BYTES + 1), "application/jose", 413, "too-large"),
-        ("get", "/v1/orders", b"", "application/jose", 404, "not-found"),
-        ("get", "/v1/orders/secret-ref", b"", "application/jose", 404, "not-found"),
+        ("post", "/v1/orders", addressed("not a jws"), "application/json", 403, "order-refused"),
+        ("post", "/v1/orders", addressed("a.b.c"), "application/jose", 400, "malformed"),
+        ("post", "/v1/orders", addressed("é.b.c"), "application/json", 403, "order-refused"),
+        ("post", "/v1/orders", b"not json", "application/json", 400, "malformed"),
+        ("post", "/v1/orders", addressed("a.b.c", ref="short"), "application/json", 422, "schema"),
+        ("post", "/v1/orders", b"a" * (MAX_ORDER_BYTES + 1), "application/json", 413, "too-large"),
+        ("get", "/v1/orders", b"", "application/json", 404, "not-found"),
+        ("get", "/v1/orders/secret-ref", b"", "application/json", 404, "not-found"),
         ("get", "/", b"", "application/jose", 404, "not-found"),
     ],
 )
@@ -318,7 +327,7 @@ def test_bad_requests_get_a_problem(
 
 
 def test_a_refusal_names_its_reason(consortium: Consortium) -> None:
-    reply = consortium.caf.post("/v1/orders", data="a.b.c", content_type="application/jose")
+    reply = consortium.caf.post("/v1/orders", data=addressed("a.b.c"), content_type="application/json")
     assert reply.get_json(force=True)["reason"] == "signature"
 
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from connectors.kit import seal
 from connectors.kit.consent_events import Previous
-from connectors.kit.orders import OrderRefused, Reason, Source, answer_order
+from connectors.kit.orders import OrderRefused, Reason, Source
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import SealKey, SigningKey
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet
-from connectors.kit.trust import OperationalKeys
+from connectors.kit.trust import OperationalKeys, subject_digest
 from consent.canonical import digest
 from consent.ledger.leaf import EventClass
 from consent.model import EventKind
@@ -33,6 +33,7 @@ from tests.kit.world import (
     START,
     Release,
     World,
+    answered,
     new_leaf,
     new_ref,
 )
@@ -40,11 +41,11 @@ from tests.kit.world import (
 SECOND = timedelta(seconds=1)
 
 
-def refused(world: World, order: str, at: Any = AT, source: Source | None = None) -> Reason:
+def refused(world: World, order: str, at: Any = AT, source: Source | None = None, ref: str | None = None) -> Reason:
     """The reason an order is refused; nothing must have been answered."""
     before = list(world.store.answered)
     with pytest.raises(OrderRefused) as caught:
-        answer_order(order, source or world.source(), at)
+        answered(world, order, source or world.source(), at, ref)
     assert world.store.answered == before
     assert caught.value.kind is ErrorKind.ORDER_REFUSED
     assert caught.value.detail == caught.value.reason.value
@@ -54,7 +55,7 @@ def refused(world: World, order: str, at: Any = AT, source: Source | None = None
 def test_the_honest_order_is_answered_with_the_ordered_fields_and_nothing_else(world: World) -> None:
     sent = world.request()
     order = world.order(sent)
-    payload = world.open(answer_order(order, world.source(), AT))
+    payload = world.open(answered(world, order, world.source(), AT))
     statements = payload["fragment"]["statements"]
     assert set(statements) == set(FIELDS)
     assert statements[START] == HELD[START]
@@ -71,7 +72,7 @@ def test_the_honest_order_is_answered_with_the_ordered_fields_and_nothing_else(w
 
 
 def test_no_ref_and_no_local_id_is_in_the_fragment(world: World) -> None:
-    text = str(world.open(answer_order(world.order(), world.source(), AT)))
+    text = str(world.open(answered(world, world.order(), world.source(), AT)))
     assert world.ref not in text
     assert world.my_ref not in text
     assert "'L1'" not in text  # quoted: two letters turn up in base64url by chance
@@ -141,10 +142,10 @@ def test_a_hub_that_put_another_key_in_its_place_is_refused(world: World) -> Non
 
 def test_a_signed_order_of_another_form_is_a_schema_error(world: World) -> None:
     with pytest.raises(MaillonError) as caught:
-        answer_order(world.order(extra=1), world.source(), AT)
+        answered(world, world.order(extra=1), world.source(), AT)
     assert caught.value.kind is ErrorKind.SCHEMA
     with pytest.raises(MaillonError) as caught:
-        answer_order(world.order(fields="*"), world.source(), AT)
+        answered(world, world.order(fields="*"), world.source(), AT)
     assert caught.value.pointer == "/fields"
 
 
@@ -158,7 +159,7 @@ def test_an_order_for_another_source(world: World) -> None:
 def test_an_order_lives_ten_seconds_and_not_one_more(world: World) -> None:
     order = world.order()
     assert refused(world, order, AT + 10 * SECOND) is Reason.EXPIRED
-    assert answer_order(order, world.source(), AT + 9 * SECOND)
+    assert answered(world, order, world.source(), AT + 9 * SECOND)
     now = to_epoch(AT)
     assert refused(world, world.order(exp=now + 11)) is Reason.EXPIRED
     assert refused(world, world.order(iat=now + 8, exp=now + 12)) is Reason.EXPIRED
@@ -166,7 +167,7 @@ def test_an_order_lives_ten_seconds_and_not_one_more(world: World) -> None:
 
 def test_an_order_is_answered_once(world: World) -> None:
     order = world.order()
-    answer_order(order, world.source(), AT)
+    answered(world, order, world.source(), AT)
     assert refused(world, order) is Reason.REPLAYED
 
 
@@ -207,7 +208,7 @@ def test_a_hub_cannot_put_its_own_seal_key_into_the_request(world: World) -> Non
 def test_a_request_lives_sixty_seconds_and_not_one_more(world: World) -> None:
     old = world.request(at=AT - 60 * SECOND)
     assert refused(world, world.order(old)) is Reason.REQUEST_EXPIRED
-    assert answer_order(world.order(world.request(at=AT - 59 * SECOND)), world.source(), AT)
+    assert answered(world, world.order(world.request(at=AT - 59 * SECOND)), world.source(), AT)
     payload = seal.peek(world.request().jws, Typ.REQUEST)
     del payload["certificate"]
     longer = world.keys["departement"].sign(payload | {"exp": payload["iat"] + 61}, Typ.REQUEST)
@@ -217,8 +218,8 @@ def test_a_request_lives_sixty_seconds_and_not_one_more(world: World) -> None:
 def test_a_request_serves_one_order_and_one_more(world: World) -> None:
     """The second is the hub's: its last gate discarded the first fragment and orders once more."""
     sent = world.request()
-    answer_order(world.order(sent), world.source(), AT)
-    answer_order(world.order(sent, fields=[START]), world.source(), AT)
+    answered(world, world.order(sent), world.source(), AT)
+    answered(world, world.order(sent, fields=[START]), world.source(), AT)
     assert refused(world, world.order(sent)) is Reason.REQUEST_REPLAYED
 
 
@@ -302,7 +303,7 @@ def test_an_agreement_of_a_collector_suspended_since(world: World) -> None:
     then = AT - timedelta(days=3)
     token = OperationalKeys.mint(world.identities["cpam"], "cpam", then).sign(payload, Typ.CONSENT)
     collects = world.sign_directory(2, cpam={"can_collect": True})
-    assert answer_order(world.order(authorities=[token]), world.source(directory=collects), AT)
+    assert answered(world, world.order(authorities=[token]), world.source(directory=collects), AT)
     suspended = world.sign_directory(3, cpam={"can_collect": True, "status": "suspended"})
     source = world.source(directory=suspended)
     assert refused(world, world.order(authorities=[token]), source=source) is Reason.AUTHORITY_SIGNATURE
@@ -338,12 +339,28 @@ def test_another_version_of_the_policy(world: World) -> None:
 
 
 def test_a_ref_nobody_has(world: World) -> None:
-    assert refused(world, world.order(ref=new_ref())) is Reason.UNKNOWN_REF
+    ref = new_ref()
+    assert refused(world, world.order(ref=ref), ref=ref) is Reason.UNKNOWN_REF
 
 
 def test_an_order_swapped_to_another_person(world: World) -> None:
     """The hub asks for Noa's file with Léa's agreement and a request about Léa."""
-    assert refused(world, world.order(ref=world.other_ref)) is Reason.WRONG_SUBJECT
+    assert refused(world, world.order(ref=world.other_ref), ref=world.other_ref) is Reason.WRONG_SUBJECT
+
+
+def test_a_ref_beside_an_order_that_names_another(world: World) -> None:
+    """The ref travels beside, unsigned: whoever carries the order cannot turn it on somebody else, or on no one."""
+    for ref in (world.other_ref, new_ref()):
+        assert refused(world, world.order(), ref=ref) is Reason.WRONG_SUBJECT
+        assert refused(world, world.order(ref=ref)) is Reason.WRONG_SUBJECT
+
+
+def test_the_ref_stands_nowhere_in_the_order(world: World) -> None:
+    """The requester is shown the order: under another salt the same person has another subject."""
+    order = world.order()
+    assert world.ref not in b64url.decode(order.split(".")[1]).decode()
+    subjects = {subject_digest(world.ref, bytes([n]) * 16) for n in range(3)}
+    assert len(subjects) == 3
 
 
 def test_the_agreement_of_another_person(world: World) -> None:
@@ -374,14 +391,14 @@ def test_no_proof_is_no_subject(world: World) -> None:
 
 def test_the_leaf_it_is_logged_as_is_kept_with_the_order(world: World) -> None:
     order = world.order()
-    answer_order(order, world.source(), AT)
+    answered(world, order, world.source(), AT)
     assert world.store.leaves == {b64url.decode(seal.peek(order, Typ.ORDER)["leaf"])}
 
 
 def test_two_orders_cannot_share_a_leaf(world: World) -> None:
     """Else the hub logs one of them, and shows it twice."""
     leaf = b64url.encode(new_leaf().encode())
-    answer_order(world.order(leaf=leaf), world.source(), AT)
+    answered(world, world.order(leaf=leaf), world.source(), AT)
     assert refused(world, world.order(leaf=leaf)) is Reason.LEAF
 
 
@@ -402,13 +419,13 @@ def test_a_leaf_that_cannot_be_the_orders(world: World, leaf: bytes) -> None:
 def test_a_leaf_of_the_minute_before(world: World) -> None:
     for seconds in (60, -5):
         leaf = new_leaf(AT - timedelta(seconds=seconds))
-        answer_order(world.order(leaf=b64url.encode(leaf.encode())), world.source(), AT)
+        answered(world, world.order(leaf=b64url.encode(leaf.encode())), world.source(), AT)
     assert len(world.store.answered) == 2
 
 
 def test_what_the_partner_keeps_is_stated_and_not_sent(world: World) -> None:
     source = world.source(release=Release(frozenset({QUOTIENT})))
-    statements = world.open(answer_order(world.order(), source, AT))["fragment"]["statements"]
+    statements = world.open(answered(world, world.order(), source, AT))["fragment"]["statements"]
     assert statements[QUOTIENT]["absence"] == "non_autorise"
     assert "valeur" not in statements[QUOTIENT]
     assert statements[START] == HELD[START]
@@ -426,7 +443,7 @@ def test_a_right_the_source_said_the_person_has_not(world: World) -> None:
     absent = {"absence": "sans_droit", "source": "caf", "date_collecte": "2026-01-02T03:04:05Z"}
     ref, tokens, _ = world.store.people["L1"]
     world.store.people["L1"] = (ref, tokens, {"droits.rsa.etat": absent})
-    statements = world.open(answer_order(world.order(), world.source(), AT))["fragment"]["statements"]
+    statements = world.open(answered(world, world.order(), world.source(), AT))["fragment"]["statements"]
     assert {path: said["absence"] for path, said in statements.items()} == {
         START: "sans_droit",
         QUOTIENT: "sans_dossier",
@@ -437,11 +454,11 @@ def test_a_right_the_source_said_the_person_has_not(world: World) -> None:
 def test_a_person_without_any_fragment(world: World) -> None:
     ref, tokens, _ = world.store.people["L1"]
     world.store.people["L1"] = (ref, tokens, {})
-    statements = world.open(answer_order(world.order(), world.source(), AT))["fragment"]["statements"]
+    statements = world.open(answered(world, world.order(), world.source(), AT))["fragment"]["statements"]
     assert {said["absence"] for said in statements.values()} == {"sans_dossier"}
 
 
 def test_a_refused_order_leaves_the_request_usable(world: World) -> None:
     sent = world.request()
     refused(world, world.order(sent, policy_version="0" * 64))
-    assert answer_order(world.order(sent), world.source(), AT)
+    assert answered(world, world.order(sent), world.source(), AT)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from connectors.kit import seal
+from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.consent_events import Collection as Proof
 from connectors.kit.consent_events import SignedEvent, Template, sign_event
 from connectors.kit.identity import parse_identity
-from connectors.kit.orders import Source
+from connectors.kit.orders import Source, answer_order
 from connectors.kit.policy_folder import PACKAGED_CONFIG, load_policy_folder
 from connectors.kit.pull_request import Ask, SentRequest, sign_request
 from connectors.kit.runtime import b64url
@@ -26,7 +27,7 @@ from connectors.kit.runtime.ids import PartnerSlug, new_trace_id, new_uuid
 from connectors.kit.runtime.keys import SealKey, SigningKey
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import HmacTokeniser, TokenSet, tokens_of
-from connectors.kit.trust import Directory, DirectoryPartner, OperationalKeys, Root
+from connectors.kit.trust import Directory, DirectoryPartner, OperationalKeys, Root, subject_digest
 from consent.ledger.leaf import EventClass, Leaf
 from consent.model import Attributes, EventKind
 from consent.policy import Policy
@@ -39,6 +40,7 @@ START = "droits.rsa.date_debut_droit"
 QUOTIENT = "ressources.quotient_familial"
 EMAIL = "contact.email"
 FIELDS = (START, QUOTIENT, EMAIL)
+SALT = bytes(range(16))
 
 TOKENISER = HmacTokeniser(b"k" * 32, 1)
 LEA = tokens_of(
@@ -88,6 +90,11 @@ HELD = {
 }
 
 
+def answered(world: World, order: str, source: Source, at: datetime, ref: str | None = None) -> str:
+    """What caf answers when the hub posts ``order``, and beside it that it is about ``ref`` (Léa's)."""
+    return answer_order(AddressedOrder(order, world.ref if ref is None else ref, b64url.encode(SALT)), source, at)
+
+
 def new_leaf(at: datetime = AT, event_class: EventClass = EventClass.ACCESS) -> Leaf:
     """A leaf of its own, as the hub's journal makes one for each event."""
     drawn = secrets.token_bytes(80)
@@ -128,7 +135,7 @@ class FakeStore:
         self.nonces.add(digest)
         return not seen
 
-    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
+    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
         if leaf in self.leaves:
             return False
         self.leaves.add(leaf)
@@ -211,7 +218,7 @@ class World:
             "v": 1,
             "order_id": new_uuid(),
             "source": "caf",
-            "ref": self.ref,
+            "subject": subject_digest(self.ref, SALT),
             "recipient": "departement",
             "fields": list(FIELDS),
             "request": request,
@@ -222,10 +229,13 @@ class World:
             "exp": to_epoch(at) + 10,
         }
 
-    def order(self, sent: SentRequest | None = None, *events: SignedEvent, **changes: Any) -> str:
-        """An order of the honest hub, ``changes`` made to its payload before signing."""
+    def order(
+        self, sent: SentRequest | None = None, *events: SignedEvent, ref: str | None = None, **changes: Any
+    ) -> str:
+        """An order of the honest hub about ``ref`` (Léa's), ``changes`` made to its payload before signing."""
         chosen = [event.jws for event in (events or (self.consent(),))]
         payload = self.order_payload((sent or self.request()).jws, chosen)
+        payload["subject"] = subject_digest(self.ref if ref is None else ref, SALT)
         return self.keys["hub"].sign({**payload, **changes}, Typ.ORDER)
 
     def answer(self, *items: tuple[str, str, str], **changes: Any) -> dict[str, Any]:

@@ -226,11 +226,11 @@ def test_edges_find_their_orders_in_the_log_and_miss_those_that_were_taken_out(s
         scene.start_hub()
         scene.until("ok")
         long_ago = edge.clock.now() - timedelta(minutes=1)
-        assert edge.store.log.keep_order(leaves[0], "an order", long_ago)
+        assert edge.store.log.keep_order(leaves[0], "an order", "r", long_ago)
         found = edge.watch.round()
         assert (found.proven, found.missing, found.stopped) == (1, 0, "")
         never = Leaf(EventClass.ACCESS, uuid.uuid4().bytes, 0, bytes(32), bytes(32)).encode()
-        assert edge.store.log.keep_order(never, "another order", long_ago)
+        assert edge.store.log.keep_order(never, "another order", "r", long_ago)
         assert edge.watch.round().missing == 1
         assert alarms(scene, "caf") == ["order-missing"]
         settle(scene, "caf")

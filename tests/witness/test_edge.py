@@ -25,7 +25,7 @@ from consent.ledger.fork import Fork
 from consent.ledger.witness import read_cosignatures
 from hub.cli import ledger_evidence
 from hub.cli.main import cli
-from tests.kit.test_edge_app import Consortium, ask, consortium, settings  # noqa: F401 (a fixture)
+from tests.kit.test_edge_app import LOCAL, Consortium, ask, consortium, settings  # noqa: F401 (a fixture)
 from tests.witness.log import LOG, ORIGIN, FakeLog
 
 
@@ -98,6 +98,8 @@ def test_an_order_the_hub_logged_nowhere_is_found_out(named: Consortium, tmp_pat
     shown = command("edge", "alarms", "--home", named.homes["caf"].path, "--export", tmp_path / "out", "--json")
     assert shown.exit_code == 1, shown.output
     (alarm,) = json.loads(shown.output)["alarms"]
+    assert alarm["local_id"] == LOCAL["caf"]
+    assert all(LOCAL["caf"].encode() not in file.read_bytes() for file in (tmp_path / "out").iterdir())
     assert (alarm["code"], alarm["ended"]) == ("order-missing", None)
     found = evidence.open_missing_order(Path(alarm["evidence_file"]).read_bytes(), edge.directory)
     assert (found.source, found.recipient, found.signed.checkpoint.size) == ("caf", "departement", 5)

@@ -29,7 +29,7 @@ def codes(store: EdgeStore) -> list[str]:
 
 
 def serve(store: EdgeStore, clock: FakeClock, leaf: bytes, order: str = "an order") -> None:
-    assert store.log.keep_order(leaf, order, clock.now())
+    assert store.log.keep_order(leaf, order, "r", clock.now())
 
 
 def test_an_order_in_the_log_is_proven_and_its_text_goes(

@@ -74,6 +74,8 @@ class Raised:
     since: datetime
     ended: datetime | None
     evidence: bytes
+    ref: str = ""
+    """Whom a missing order is about, by this edge's own ref; it stands in no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +116,15 @@ class LogStore:
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
-    def keep_order(self, leaf: bytes, order: str, at: datetime) -> bool:
-        """Remember that ``order`` says its leaf is ``leaf`` (whole, as the tree hashes it); ``False``: it was known."""
+    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
+        """Remember that ``order``, about ``ref``, says its leaf is ``leaf`` (whole, as the tree hashes it); ``False``:
+        it was known."""
         hashed = leaf_hash(leaf)
+        body = self.rows.seal({"order": order, "ref": ref}, b"log_order", hashed)
         with self.batch():
             done = self.execute(
                 "INSERT OR IGNORE INTO log_order VALUES (?, ?, ?, NULL, ?)",
-                *(hashed, OrderState.WAITING, to_epoch(at), self.rows.seal({"order": order}, b"log_order", hashed)),
+                *(hashed, OrderState.WAITING, to_epoch(at), body),
             )
         return bool(done.rowcount)
 
@@ -212,9 +216,14 @@ class LogStore:
                 from_epoch(since),
                 None if until is None else from_epoch(until),
                 self.rows.unseal(body, b"log_alarm", code.encode(), about)["evidence"].encode() if body else b"",
+                self._ref_of(about),
             )
             for number, code, about, since, until, body in found
         ]
+
+    def _ref_of(self, about: bytes) -> str:
+        bodies = self.all_rows("SELECT body FROM log_order WHERE leaf = ? AND body IS NOT NULL", about)
+        return next((str(self.rows.unseal(body, b"log_order", about).get("ref", "")) for (body,) in bodies), "")
 
     def counts(self) -> dict[str, int]:
         """Return how many alarms of each code are in force."""
