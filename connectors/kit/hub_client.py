@@ -13,13 +13,15 @@ from connectors.kit.runtime.clock import Clock, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import new_uuid
 from connectors.kit.seal import Typ
-from connectors.kit.transport import JOSE, FarSideError, ProblemError, Transport
+from connectors.kit.transport import JOSE, MAX_BYTES, FarSideError, ProblemError, Transport
 from connectors.kit.trust import OperationalKeys
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME: Final = timedelta(seconds=60)
 ANSWER_SECONDS: Final = 20.0
 """The hub itself waits up to 10 s for the sources of a pull."""
+MAX_COPY: Final = 256 * 1024 * 1024
+"""Bytes of a person's own copy: some 3 KiB an event, over a life."""
 _RENEW_BEFORE: Final = timedelta(seconds=30)
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -108,6 +110,11 @@ class HubClient:
         """Call one of the index's operations (``reviews/search``, ``persons/split``, …); returns its answer."""
         return self._post(f"/v1/{operation}", document, _object)
 
+    def copy_person(self, asked: Mapping[str, object]) -> dict[str, Any]:
+        """Return ``{reading, witnesses, copy}``: a person's own copy of her history (DPO); logged (``asked``: schema
+        ``person_copy_request``)."""
+        return self._post("/v1/persons/copy", dict(asked), _object, max_bytes=MAX_COPY)
+
     def index_stats(self) -> dict[str, Any]:
         """Return counts over the index (DPO, operator)."""
         return _object(self._transport.call_json("GET", f"{self._url}/v1/index/stats", bearer=self._bearer()))
@@ -131,21 +138,24 @@ class HubClient:
         """Return the hub's health."""
         return _object(self._transport.call_json("GET", f"{self._url}/health"))
 
-    def _post(self, path: str, document: object, shape: Callable[[Any], T]) -> T:
-        return self._call("POST", path, document, shape)
+    def _post(self, path: str, document: object, shape: Callable[[Any], T], max_bytes: int = MAX_BYTES) -> T:
+        return self._call("POST", path, document, shape, max_bytes)
 
     def _get(self, path: str, shape: Callable[[Any], T]) -> T:
         return self._call("GET", path, None, shape)
 
-    def _call(self, method: str, path: str, document: object, shape: Callable[[Any], T]) -> T:
-        token = self._bearer()
+    def _call(
+        self, method: str, path: str, document: object, shape: Callable[[Any], T], max_bytes: int = MAX_BYTES
+    ) -> T:
+        token, url = self._bearer(), self._url + path
         try:
-            return shape(self._transport.call_json(method, self._url + path, document, bearer=token))
+            return shape(self._transport.call_json(method, url, document, bearer=token, max_bytes=max_bytes))
         except ProblemError as error:
             # The hub forgets nothing, but it may have new keys since it gave this token: ask once for another.
             if error.status != 401:
                 raise
-        return shape(self._transport.call_json(method, self._url + path, document, bearer=self._bearer(stale=token)))
+        token = self._bearer(stale=token)
+        return shape(self._transport.call_json(method, url, document, bearer=token, max_bytes=max_bytes))
 
     def _bearer(self, stale: str | None = None) -> str:
         with self._lock:

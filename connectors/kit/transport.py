@@ -182,11 +182,20 @@ class Transport:
                 raise FarSideError(ErrorKind.TIMEOUT, "no answer in time") from None
             raise FarSideError(ErrorKind.UNAVAILABLE, type(error).__name__) from None
 
-    def call_json(self, method: str, url: str, document: object = None, *, bearer: str | None = None) -> Any:
+    def call_json(
+        self,
+        method: str,
+        url: str,
+        document: object = None,
+        *,
+        bearer: str | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> Any:
         """Send ``document`` as JSON (nothing if ``None``), return the answer's JSON value; raises as `call`."""
-        reply = self.call(method, url, body=None if document is None else orjson.dumps(document), bearer=bearer)
+        body = None if document is None else orjson.dumps(document)
+        reply = self.call(method, url, body=body, bearer=bearer, max_bytes=max_bytes)
         try:
-            return strict_json.loads(reply.body)
+            return strict_json.loads(reply.body, max_bytes=max_bytes)
         except MaillonError as error:
             raise FarSideError(error.kind, error.detail) from None
 

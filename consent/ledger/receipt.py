@@ -103,8 +103,8 @@ def read_leaf(event_class: EventClass, opening: object, payload: bytes) -> Leaf:
         raise LedgerError("receipt_form")
     return Leaf(
         event_class,
-        _uuid(opening["event_id"]),
-        _microseconds(opening["at"]),
+        uuid_bytes(opening["event_id"]),
+        microseconds(opening["at"]),
         commitment(from_base64url(opening["r32"], "receipt_form", SALT_BYTES), payload),
         from_base64url(opening["ciphertext_digest"], "receipt_form", HASH_BYTES),
     )
@@ -123,7 +123,8 @@ def instant(at_us: int) -> str:
         raise LedgerError("instant") from None
 
 
-def _microseconds(text: object) -> int:
+def microseconds(text: object) -> int:
+    """Return the microseconds since 1970 that :func:`instant` wrote; raises ``LedgerError("receipt_form")``."""
     try:
         if not isinstance(text, str) or _INSTANT.fullmatch(text) is None:
             raise ValueError
@@ -132,7 +133,8 @@ def _microseconds(text: object) -> int:
         raise LedgerError("receipt_form") from None
 
 
-def _uuid(text: object) -> bytes:
+def uuid_bytes(text: object) -> bytes:
+    """Return the 16 bytes of a UUID in its one spelling; raises ``LedgerError("receipt_form")``."""
     try:
         if not isinstance(text, str) or str(UUID(text)) != text:
             raise ValueError

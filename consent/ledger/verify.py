@@ -188,7 +188,12 @@ def _check_record(receipt: Receipt, collected: Collected) -> None:
     notice = collected.payload.get("notice")
     if receipt.notice_sha256 != (notice.get("sha256") if isinstance(notice, Mapping) else None):
         raise LedgerError("notice")
-    at = receipt.leaf.at_us
+    check_time(collected, receipt.leaf.at_us)
+
+
+def check_time(collected: Collected, at: int) -> None:
+    """Raise ``LedgerError("record_time")`` unless the log's time of a record (microseconds since 1970) lies in the life
+    of the certificate it was signed under, and not before it was said."""
     if not collected.issued * 1_000_000 - _CLOCK_SKEW_US <= at < collected.expires * 1_000_000:
         raise LedgerError("record_time")
     if _said_at(collected.payload.get("at")) > at + _CLOCK_SKEW_US:

@@ -24,6 +24,10 @@ _PROOF_FORM: Final = (
     "La preuve jointe est abîmée : elle ne se lit pas comme prévu.",
     "The proof inside is damaged: it does not read as it should.",
 )
+_PLACE: Final = (
+    "L’événement ne suit pas celui d’avant : l’un des deux a été remplacé, modifié, ou vient d’une autre personne.",
+    "The event does not follow the one before: one of the two was replaced, altered, or is another person’s.",
+)
 _RECORD: Final = (
     "L’enregistrement n’est pas celui que l’organisme a signé : il a été modifié.",
     "The record is not the one the organisation signed: it was altered.",
@@ -65,6 +69,28 @@ REASONS: Final[dict[str, Sentence]] = {
     "quorum": (
         "Trop peu de témoins ont vu cet état du journal.",
         "Too few witnesses have seen this state of the log.",
+    ),
+    "person_form": (
+        "Ce fichier n’est pas la copie d’un historique Maillon, ou il est abîmé.",
+        "This file is no copy of a Maillon history, or it is damaged.",
+    ),
+    "gap": (
+        "Il manque un événement à cette place, et le journal ne dit pas l’avoir retiré.",
+        "An event is missing at this place, and the log does not say that it removed it.",
+    ),
+    "order": _PLACE,
+    "chain": _PLACE,
+    "head": (
+        "La fin manque : le dernier événement doit être la lecture du journal qui a produit cette copie.",
+        "The end is missing: the last event has to be the reading of the log that made this copy.",
+    ),
+    "heads": (
+        "Une autre suite d’événements de la même personne manque, ou n’est pas entière.",
+        "Another chain of events of the same person is missing, or is not whole.",
+    ),
+    "removal": (
+        "L’effacement annoncé n’est pas celui que le journal a inscrit.",
+        "The removal claimed is not the one the log holds.",
     ),
     "root": _PATH,
     "index": _PATH,
@@ -112,6 +138,57 @@ DOES_NOT_PROVE: Final[dict[str, Sentence]] = {
         "Que tout le monde voit le même journal : aucun témoin ne l’a contresigné. Comparez-le à un autre exemplaire.",
         "That everyone sees the same log: no witness has countersigned it. Compare it with another copy.",
     ),
+}
+
+PERSON_PLACE: Final[Sentence] = ("Suite {chain}, événement {n} : ", "Chain {chain}, event {n}: ")
+"""Where a person's copy is wrong, before the reason."""
+PERSON_PROVES: Final[dict[str, Sentence]] = {
+    "whole": (
+        "Ses {count} événements se suivent depuis le premier, jusqu’à la lecture du {at} qui a produit cette copie : "
+        "aucun n’a été ôté, ajouté ni changé de place.",
+        "Its {count} events follow one another from the first to the reading of {at} that made this copy: "
+        "none was taken out, added or moved.",
+    ),
+    "logged": (
+        "Chacun est inscrit au journal « {origin} », parmi {size} événements.",
+        "Each stands in the log “{origin}”, among {size} events.",
+    ),
+    "removed": (
+        "Les événements {first} à {last} ont existé ; leur contenu a été effacé au terme prévu, le {at}, "
+        "et le journal le dit.",
+        "Events {first} to {last} existed; their content was removed when its time was over, on {at}, "
+        "and the log says so.",
+    ),
+    "closed": (
+        "{count} événement(s) sont à leur place mais ne sont pas ouverts ici : demandez au délégué à la protection "
+        "des données.",
+        "{count} event(s) are in their place and are not opened here: ask the data protection officer.",
+    ),
+}
+PERSON_DOES_NOT_PROVE: Final[dict[str, Sentence]] = {
+    "later": (
+        "Ce qui s’est passé depuis : une copie plus récente le dirait.",
+        "What has happened since: a later copy would tell.",
+    ),
+    "who": DOES_NOT_PROVE["who"],
+    "true": (
+        "Que ce que les organismes ont inscrit est vrai : seulement que personne ne l’a changé depuis.",
+        "That what organisations wrote down is true: only that nobody has changed it since.",
+    ),
+    "removed": (
+        "Ce que disaient les événements effacés.",
+        "What the removed events said.",
+    ),
+    "elsewhere": (
+        "Que les {elsewhere} événement(s) pris dans la suite d’une autre personne, confondue avec celle-ci, "
+        "y soient tous.",
+        "That the {elsewhere} event(s) taken from the chain of another person, once mistaken for this one, are all.",
+    ),
+    "unchecked": (
+        "Que {unchecked} choix ont été signés par leur organisme : sa clé n’est pas dans la liste fournie.",
+        "That {unchecked} choice(s) were signed by their organisation: its key is not in the keys you gave.",
+    ),
+    "one_log": DOES_NOT_PROVE["one_log"],
 }
 
 

@@ -12,6 +12,7 @@ from connectors.kit.trust import fingerprint
 from hub.cli.directory_files import open_directory
 from hub.cli.ledger_evidence import check_evidence
 from hub.cli.log_audit import export_command, fsck_command
+from hub.cli.log_person import person_command
 from hub.cli.output import json_option, print_answer
 
 
@@ -20,7 +21,7 @@ def log() -> None:
     """The log of every event: who may check it, and whether it is whole."""
 
 
-for command in (check_evidence, fsck_command, export_command):
+for command in (check_evidence, fsck_command, export_command, person_command):
     log.add_command(command)
 
 

@@ -20,7 +20,7 @@ from connectors.kit.receipts.told import HIDDEN, moment, tell
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger.words import Language
 from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, json_option, print_json
-from hub.cli.verify_others import ERASURE, check_erasure, check_folder
+from hub.cli.verify_others import ERASURE, PERSON, check_erasure, check_folder, check_person
 
 EXIT_UNUSABLE = 2
 """A file that is no receipt or no keys file: nothing was judged."""
@@ -58,7 +58,8 @@ def verify(
 ) -> None:
     """Check RECEIPT offline and say in plain words what it proves, and what it does not.
 
-    RECEIPT may also be the receipt of an erasure, or the folder of an exported log (maillon log export).
+    RECEIPT may also be the receipt of an erasure, a person's own copy of her history (maillon log person), or the
+    folder of an exported log (maillon log export).
 
     \b
     Exit codes: 0 it holds, 1 it does not, 2 a file is unusable, 4 it holds but too few witnesses have seen it
@@ -76,6 +77,8 @@ def verify(
         check_folder(receipt, keys, language, as_json)
     if value.get("type") == ERASURE:
         check_erasure(value, keys, language, as_json)
+    if value.get("type") == PERSON:
+        check_person(value, keys, language, as_json)
     checked = check_receipt(value, keys.keys)
     if checked.verdict.holds:
         _check_beside(checked, notice, digest)

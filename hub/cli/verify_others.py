@@ -1,4 +1,4 @@
-"""What else ``maillon verify`` checks: the receipt of an erasure, and a whole log that was exported."""
+"""What else ``maillon verify`` checks: an erasure's receipt, a person's own copy, a whole log that was exported."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from connectors.kit.receipts.exported import check_export
 from connectors.kit.receipts.told import moment
 from consent.ledger.erasure import TYPE as ERASURE
 from consent.ledger.erasure import verify_erasure
+from consent.ledger.person import TYPE as PERSON
+from consent.ledger.person_check import PersonVerdict, verify_person
 from consent.ledger.words import Language, reason
 from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, print_json
 
-__all__ = ["ERASURE", "check_erasure", "check_folder"]
+__all__ = ["ERASURE", "PERSON", "check_erasure", "check_folder", "check_person"]
 
 _ERASED: Final = {
     "fr": (
@@ -53,6 +55,60 @@ def check_erasure(value: Mapping[str, Any], keys: KeysFile, language: Language, 
         at, final = (moment(str(text)) for text in (value["event"]["at"], verdict.body["final_by"]))
         click.echo(f"{valid if is_witnessed else short}\n\n{said.format(at=at, final=final)}\n{limits}")
     sys.exit((0 if is_witnessed else EXIT_PARTIAL) if verdict.holds else EXIT_REFUSED)
+
+
+_COPY: Final = {
+    "fr": (
+        "COPIE ENTIÈRE",
+        "COPIE ENTIÈRE, MAIS TROP PEU DE TÉMOINS",
+        "COPIE REFUSÉE",
+        "Ce qu’elle prouve :",
+        "Ce qu’elle ne prouve pas :",
+    ),
+    "en": (
+        "WHOLE COPY",
+        "WHOLE COPY, BUT TOO FEW WITNESSES",
+        "COPY REFUSED",
+        "What it proves:",
+        "What it does not prove:",
+    ),
+}
+
+
+def check_person(value: Mapping[str, Any], keys: KeysFile, language: Language, as_json: bool) -> NoReturn:
+    """Check a person's own copy of her history, say what came of it, and leave."""
+    verdict, is_witnessed = verify_person(value, keys.keys), True
+    if verdict.code == "quorum":
+        alone = replace(keys.keys, witnesses=frozenset(), quorum=0, faulty=0)
+        verdict, is_witnessed = verify_person(value, alone), False
+    if as_json:
+        print_json(_person_document(verdict, is_witnessed))
+    else:
+        whole, short, refused, proves, leaves_open = _COPY[language]
+        lines = [refused, "", verdict.reason(language)]
+        if verdict.holds:
+            lines = [
+                whole if is_witnessed else short,
+                "",
+                proves,
+                *(f"  - {line}" for line in verdict.proves(language)),
+            ]
+            lines += ["", leaves_open, *(f"  - {line}" for line in verdict.does_not_prove(language))]
+        for line in lines:
+            click.echo(line)
+    sys.exit((0 if is_witnessed else EXIT_PARTIAL) if verdict.holds else EXIT_REFUSED)
+
+
+def _person_document(verdict: PersonVerdict, is_witnessed: bool) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(verdict).items() if name != "witnesses"}
+    return told | {
+        "holds": verdict.holds,
+        "is_witnessed": is_witnessed and verdict.holds,
+        "reason": {language: verdict.reason(language) for language in ("fr", "en")},
+        "proves": {language: verdict.proves(language) for language in ("fr", "en")},
+        "does_not_prove": {language: verdict.does_not_prove(language) for language in ("fr", "en")},
+        "witnesses": [{"name": name, "time": time} for name, time in verdict.witnesses],
+    }
 
 
 def check_folder(folder: Path, keys: KeysFile, language: Language, as_json: bool) -> NoReturn:

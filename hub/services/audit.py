@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -162,6 +162,25 @@ def log_index_reading(
     _log_reading(uow, policy, reader, person, {"view": "index", **criteria}, found)
 
 
+def log_copy(
+    uow: UnitOfWork,
+    policy: Policy,
+    reader: Reader,
+    person: PersonId,
+    criteria: Mapping[str, Any],
+    rows: int,
+    heads: Sequence[Mapping[str, Any]],
+    removed: Sequence[Sequence[int]],
+) -> str:
+    """Append that ``reader`` made a copy of all there is about ``person``; return the event's id.
+
+    ``heads``: where the chains of whoever turned out to be that person end, ``{n, leaf}``; ``removed``: which events
+    have no content any more, (chain, first, last).
+    """
+    more = {"heads": [dict(head) for head in heads], "removed": [list(gap) for gap in removed]}
+    return _log_reading(uow, policy, reader, person, criteria, rows, **more)
+
+
 def _check_may_read(reader: Reader, view: str) -> None:
     if (view == "dpo") != (reader.partner is None):
         raise MaillonError(ErrorKind.FORBIDDEN, "this view is another reader's", pointer="/view")
@@ -230,8 +249,14 @@ def _told_the_person(withheld: Mapping[str, str], purpose: str, policy: Policy) 
 
 
 def _log_reading(
-    uow: UnitOfWork, policy: Policy, reader: Reader, person: PersonId | None, criteria: Mapping[str, Any], rows: int
-) -> None:
+    uow: UnitOfWork,
+    policy: Policy,
+    reader: Reader,
+    person: PersonId | None,
+    criteria: Mapping[str, Any],
+    rows: int,
+    **more: object,
+) -> str:
     event_id, trace_id = EventId(new_uuid()), new_trace_id()
     said = Outcome(AccessKind.READ, "read", requested=())
     record = access_record(
@@ -253,9 +278,10 @@ def _log_reading(
             person_id=person,
             partner=reader.name,
             outcome="read",
-            payload={"record": record, "criteria": asked, "rows": rows},
+            payload={"record": record, "criteria": asked, "rows": rows, **more},
         )
     )
+    return event_id
 
 
 def _moment(criteria: Mapping[str, Any], name: str) -> datetime | None:

@@ -47,6 +47,15 @@ def with_cosignatures(uow: UnitOfWork, found: StoredCheckpoint) -> bytes:
     return found.note + b"".join(each.line for each in uow.log.cosignatures(found.size))
 
 
+def covering(uow: UnitOfWork, index: int) -> StoredCheckpoint | None:
+    """Return the newest checkpoint over leaf ``index`` that a witness cosigned, else the newest over it, or None."""
+    cosigned = uow.log.newest_cosigned()
+    if cosigned is not None and cosigned.size > index:
+        return cosigned
+    found = uow.log.newest()
+    return found if found is not None and found.size > index else None
+
+
 def inclusion(uow: UnitOfWork, index: int, size: int | None = None) -> Inclusion:
     """Return the proof that leaf ``index`` is in the tree of ``size`` leaves (None: the newest).
 

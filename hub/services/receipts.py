@@ -12,7 +12,6 @@ from consent.ledger import envelope
 from consent.ledger.proof import LogProof
 from consent.ledger.receipt import Receipt
 from hub.services import log
-from hub.store.log import StoredCheckpoint
 from hub.store.session import UnitOfWork
 
 WAITING: Final = {"recu": "en_attente"}
@@ -30,7 +29,7 @@ def receipt(uow: UnitOfWork, collector: str, receipt_id: str) -> dict[str, Any] 
     if place is None or place.collector != collector:
         raise MaillonError(ErrorKind.NOT_FOUND, "no such receipt of yours")
     index = uow.log.index_of_event(place.seq)
-    signed = None if index is None else _covering(uow, index)
+    signed = None if index is None else log.covering(uow, index)
     if index is None or signed is None:
         return None
     opening = uow.consents.opening(place)
@@ -43,11 +42,3 @@ def receipt(uow: UnitOfWork, collector: str, receipt_id: str) -> dict[str, Any] 
     proof = LogProof(index, hashes, log.with_cosignatures(uow, signed)).encode()
     value: dict[str, Any] = orjson.loads(Receipt(record, shown, opening.leaf, opening.r32, link, proof).encode())
     return value
-
-
-def _covering(uow: UnitOfWork, index: int) -> StoredCheckpoint | None:
-    cosigned = uow.log.newest_cosigned()
-    if cosigned is not None and cosigned.size > index:
-        return cosigned
-    found = uow.log.newest()
-    return found if found is not None and found.size > index else None

@@ -261,6 +261,11 @@ class Identity:
                 rows,
             )
 
+    def shared_with(self, of: PersonId) -> set[int]:
+        """Return the accesses of other chains that are also this person's history."""
+        query = select(split_access.c.seq).where(split_access.c.person_id == of)
+        return set(self._connection.execute(query).scalars())
+
     def wrong_among(self, seqs: Collection[int]) -> set[int]:
         """Return those of ``seqs`` in which something was sent under a wrong link."""
         query = select(split_access.c.seq).where(split_access.c.seq.in_(sorted(seqs)), split_access.c.wrong)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, literal, select, union_all
 
 from connectors.kit.runtime.ids import PersonId
 from consent.ledger.envelope import Link
-from consent.ledger.leaf import EventClass
-from hub.store.journal import opening_of
-from hub.store.sealing import Opening
+from consent.ledger.leaf import EventClass, Leaf
+from hub.store.journal import leaf_of, opening_of
+from hub.store.sealing import Opening, event_id_bytes
 from hub.store.secrets import SecretStore
 from hub.store.tables import access_event, consent_event, journal, match_event, subject_head
 
@@ -22,6 +23,7 @@ class SubjectEvent:
     """One event about a person. ``opening`` is None when its content was erased."""
 
     seq: int
+    leaf: Leaf
     opening: Opening | None
 
     @property
@@ -36,6 +38,14 @@ class SubjectHead:
 
     n: int
     leaf_hash: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """An event whose content was removed, and the sequence number of the event that removed it."""
+
+    leaf: Leaf
+    emptied_by: int
 
 
 class Subjects:
@@ -63,7 +73,35 @@ class Subjects:
         if only is not None:
             query = query.where(journal.c.seq == only)
         rows = self._connection.execute(query).all()
-        return [SubjectEvent(row.seq, self._opening(row, owner, traces)) for row in rows]
+        return [SubjectEvent(row.seq, leaf_of(row), self._opening(row, owner, traces)) for row in rows]
+
+    def at(self, seqs: Collection[int]) -> list[SubjectEvent]:
+        """Return consents and accesses about somebody, whoever, by sequence number; those of ended months are not
+        found. Raises as :meth:`events`."""
+        found = select(journal, consent_event.c.person_id, access_event.c.subject_tag).where(journal.c.seq.in_(seqs))
+        found = found.outerjoin(consent_event, consent_event.c.seq == journal.c.seq)
+        found = found.outerjoin(access_event, access_event.c.seq == journal.c.seq).order_by(journal.c.seq)
+        rows = self._connection.execute(found).all()
+        traces = self._secrets.by_tag({row.subject_tag for row in rows if row.subject_tag is not None})
+        events = []
+        for row in rows:
+            if row.person_id is not None:
+                key: bytes | None = self._secrets.consent_key(PersonId(row.person_id))
+            else:
+                key = traces[row.subject_tag].key if row.subject_tag in traces else None
+            if row.sealed is not None and key is not None:
+                events.append(SubjectEvent(row.seq, leaf_of(row), opening_of(row, key)))
+        return events
+
+    def emptied(self, seq: int) -> Emptied | None:
+        """Return event ``seq`` if its content was removed."""
+        row = self._connection.execute(select(journal).where(journal.c.seq == seq)).one_or_none()
+        return None if row is None or row.emptied_by is None else Emptied(leaf_of(row), row.emptied_by)
+
+    def emptied_under(self, seq: int) -> list[bytes]:
+        """Return the ids (16 bytes) of every event whose content went under event ``seq``, in the order of the log."""
+        query = select(journal.c.event_id).where(journal.c.emptied_by == seq).order_by(journal.c.seq)
+        return [event_id_bytes(event_id) for event_id in self._connection.execute(query).scalars()]
 
     def about_no_one(self, seq: int) -> Opening | None:
         """Return what opens event ``seq``; None when it is about somebody, or its content was erased."""

@@ -20,7 +20,7 @@ from consent.ledger.proof import LogProof, Policy
 from consent.ledger.tile import decode_bundle
 from consent.ledger.verify import TrustedKeys
 from consent.model import EventKind
-from hub.services import receipts
+from hub.services import log
 from hub.store.sealing import receipt_id_of
 from hub.web.common.rate import Rate
 from schemas.registry import validator
@@ -89,7 +89,7 @@ def test_what_is_not_in_the_log_yet_is_said_to_wait(
     world: World, known: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On PostgreSQL the sequencer comes after the commit: the event holds, its receipt follows."""
-    monkeypatch.setattr(receipts, "_covering", lambda uow, index: None)
+    monkeypatch.setattr(log, "covering", lambda uow, index: None)
     answer = world.post("departement", "/v1/consents", world.event(known["departement"], EventKind.GRANTED))
     assert answer.status_code == 202
     assert answer.get_json()["recu"] == "en_attente"

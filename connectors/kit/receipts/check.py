@@ -14,11 +14,13 @@ from typing import Any, Final, Self
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger.exact import LedgerError
 from consent.ledger.jws import from_base64url, public_key, read_object, thumbprint
+from consent.ledger.person import TYPE as PERSON
 from consent.ledger.receipt import Receipt, leaf_hash_of
 from consent.ledger.verify import TrustedKeys, Verdict, verify_receipt
 
 MAX_RECEIPT: Final = 64 * 1024
 """Bytes; ours are under 4 KiB, room is left for those with many witnesses."""
+MAX_COPY: Final = 256 * 1024 * 1024
 MAX_KEYS: Final = 4 * 1024 * 1024
 _DIGEST_GROUPS: Final = 16
 
@@ -70,8 +72,12 @@ class KeysFile:
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
-    """Return the JSON object in the file at ``path``; ``MaillonError(MALFORMED | TOO_LARGE)``."""
-    return read_json(path, MAX_RECEIPT)
+    """Return the JSON object in the file at ``path``; ``MaillonError(MALFORMED | TOO_LARGE)``. Of a person's own copy,
+    which holds many events, more is read than of a receipt."""
+    value = read_json(path, MAX_COPY)
+    if value.get("type") != PERSON and path.stat().st_size > MAX_RECEIPT:
+        raise MaillonError(ErrorKind.TOO_LARGE, f"{path.name}: more than {MAX_RECEIPT} bytes")
+    return value
 
 
 def check_receipt(value: Mapping[str, Any], keys: TrustedKeys) -> Checked:

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from connectors.kit.trust import DirectoryPartner
-from hub.services import audit, index_stats, link_notices, review
+from hub.services import audit, index_stats, link_notices, person_copy, review
 from hub.services.matching import By
 from hub.services.runtime import Hub
 from hub.services.signin import Principal
@@ -58,6 +58,15 @@ def routes(
             return shown
 
         return answer(hub.writer.run(read))
+
+    @made.post("/v1/persons/copy")
+    def copy() -> Response:
+        reader, asked, policy = audit.Reader(dpo().slug), body("person_copy_request"), hub.policy.get()
+        reading = asked.get("reading")
+        if reading is None:
+            reading = hub.writer.run(lambda uow: person_copy.read(uow, hub.keyring, policy, reader, asked))
+        # After the commit: the copy stands under the checkpoint signed with it, or a later one.
+        return answer(hub.reads.run(lambda uow: person_copy.copy(uow, hub.keyring, asked, reading)))
 
     @made.post("/v1/persons/split")
     def split() -> Response:

@@ -1,0 +1,177 @@
+"""A person's own copy of everything the log holds about her, whole or with its gaps in sight, checked offline.
+
+A JSON object ``{v: 1, type: "maillon-person", checkpoint, chains, also, removals}``. A chain is a list of events in
+the order of their numbers, from the first. One is shown whole (its *envelope* in the open, with what makes its leaf
+again), or closed (its leaf alone). Making the copy is itself the person's next event, and the first chain ends with
+it: what is cut off the end, or left out before it, shows. Other chains are those of whoever turned out to be this
+person; that last event names where each ends, and whose content was removed by then. ``also`` holds events about her
+that stand in somebody else's chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from uuid import UUID
+
+from consent.ledger import envelope
+from consent.ledger.envelope import Link
+from consent.ledger.exact import HASH_BYTES, LedgerError, is_one
+from consent.ledger.jws import from_base64url, to_base64url
+from consent.ledger.leaf import EVENT_ID_BYTES, EventClass, Leaf
+from consent.ledger.receipt import OPENING, instant, microseconds, read_leaf, uuid_bytes
+
+TYPE: Final = "maillon-person"
+READ: Final = "access:log:read"
+VIEW: Final = "person"
+"""What the reading that makes the copy says it read."""
+_SHOWN: Final = OPENING | {"class", "envelope", "index", "path"}
+_CLOSED: Final = {
+    *("class", "event_id", "at", "commitment", "ciphertext_digest", "index", "path"),
+    *("first", "n", "removal"),
+}
+FORM: Final = "person_form"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An event told whole. ``path``: the hashes from its leaf's sibling upwards."""
+
+    leaf: Leaf
+    r32: bytes = field(repr=False)
+    body: Any = field(repr=False)
+    link: Link | None
+    index: int
+    path: tuple[bytes, ...] = field(repr=False)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "class": self.leaf.event_class.value,
+            "event_id": str(UUID(bytes=self.leaf.event_id)),
+            "at": instant(self.leaf.at_us),
+            "r32": to_base64url(self.r32),
+            "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
+            "envelope": {"v": 1, "body": self.body, "subject": None if self.link is None else self.link.to_wire()},
+            "index": self.index,
+            "path": [to_base64url(each) for each in self.path],
+        }
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Return the event of a JSON object; its leaf is computed. Raises ``LedgerError``."""
+        if not isinstance(value, Mapping) or set(value) != _SHOWN:
+            raise LedgerError(FORM)
+        said = value["envelope"]
+        if not isinstance(said, Mapping) or set(said) != {"v", "body", "subject"} or not is_one(said["v"]):
+            raise LedgerError(FORM)
+        link = None if said["subject"] is None else Link.from_wire(said["subject"])
+        try:
+            payload = envelope.encode(said["body"], link)
+        except (ValueError, RecursionError):
+            raise LedgerError(FORM) from None
+        leaf = read_leaf(_class(value["class"]), {name: value[name] for name in OPENING}, payload)
+        r32 = from_base64url(value["r32"], FORM)
+        return cls(leaf, r32, said["body"], link, _index(value["index"]), _path(value["path"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An event of which the leaf alone is shown, the ``n``-th. ``removal``: which of the removals took its content,
+    and that of those before it from the ``first``-th on, whose leaves nobody can tell any more."""
+
+    leaf: Leaf
+    first: int
+    n: int
+    removal: int | None
+    index: int
+    path: tuple[bytes, ...] = field(repr=False)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "class": self.leaf.event_class.value,
+            "event_id": str(UUID(bytes=self.leaf.event_id)),
+            "at": instant(self.leaf.at_us),
+            "commitment": to_base64url(self.leaf.commitment),
+            "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
+            "first": self.first,
+            "n": self.n,
+            "removal": self.removal,
+            "index": self.index,
+            "path": [to_base64url(each) for each in self.path],
+        }
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> Self:
+        """Return the event of a JSON object. Raises ``LedgerError("person_form")``."""
+        if set(value) != _CLOSED or not (value["removal"] is None or type(value["removal"]) is int):
+            raise LedgerError(FORM)
+        leaf = Leaf(
+            _class(value["class"]),
+            uuid_bytes(value["event_id"]),
+            microseconds(value["at"]),
+            from_base64url(value["commitment"], FORM, HASH_BYTES),
+            from_base64url(value["ciphertext_digest"], FORM, HASH_BYTES),
+        )
+        first, n = _index(value["first"]), _index(value["n"])
+        return cls(leaf, first, n, value["removal"], _index(value["index"]), _path(value["path"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The event under which contents were emptied, and ``event_ids`` of every one of them, in the order of the log."""
+
+    event: Shown
+    event_ids: tuple[bytes, ...] = field(repr=False)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {"event": self.event.to_wire(), "ids": to_base64url(b"".join(self.event_ids))}
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Return the removal of a JSON object, whose event names exactly these ids.
+
+        Raises ``LedgerError``: ``person_form``, ``removal``, and as :meth:`Shown.parse`.
+        """
+        if not isinstance(value, Mapping) or set(value) != {"event", "ids"}:
+            raise LedgerError(FORM)
+        event, ids = Shown.parse(value["event"]), from_base64url(value["ids"], FORM)
+        named = {"count": len(ids) // EVENT_ID_BYTES, "digest": to_base64url(hashlib.sha256(ids).digest())}
+        is_right = event.leaf.event_class in (EventClass.RETENTION, EventClass.ERASURE)
+        if not is_right or len(ids) % EVENT_ID_BYTES or member(event.body, "emptied") != named:
+            raise LedgerError("removal")
+        cut = range(0, len(ids), EVENT_ID_BYTES)
+        return cls(event, tuple(ids[at : at + EVENT_ID_BYTES] for at in cut))
+
+
+def member(value: Any, name: str) -> Any:
+    """Return a member of what may be no object at all; None then."""
+    return value.get(name) if isinstance(value, Mapping) else None
+
+
+def _class(name: object) -> EventClass:
+    found = next((each for each in EventClass if each.value == name), None)
+    if found is None:
+        raise LedgerError(FORM)
+    return found
+
+
+def _index(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise LedgerError(FORM)
+    return value
+
+
+def _path(value: object) -> tuple[bytes, ...]:
+    return tuple(from_base64url(each, FORM, HASH_BYTES) for each in as_list(value))
+
+
+def as_list(value: object) -> list[Any]:
+    """Return the JSON array ``value`` is; raises ``LedgerError("person_form")``."""
+    if not isinstance(value, list):
+        raise LedgerError(FORM)
+    return value
