@@ -40,7 +40,7 @@ TOKENS: Final = 9
 CONSENTS: Final = 20
 ACCESSES: Final = 200
 PARTNER: Final = "departement"
-_KINDS: Final = tuple(f"kind{n}" for n in range(TOKENS))
+_KINDS: Final = " ".join(f"kind{n}:1" for n in range(TOKENS))
 _PART: Final = 20_000
 
 
@@ -133,13 +133,20 @@ def _rows(ids: list[str], numbers: range, now: int) -> Iterable[tuple[str, list[
     )
     yield "INSERT INTO person_ref VALUES (?, ?, 1, ?, ?)", [(who, PARTNER, secrets.token_bytes(16), who) for who in ids]
     yield (
-        "INSERT INTO token VALUES (?, ?, 1, ?, ?, ?)",
+        "INSERT INTO token_set VALUES (?, ?, ?, 1, ?, ?, ?)",
         [
-            (n * TOKENS + k, kind, secrets.token_bytes(16), each, who)
+            (n, each, who, _KINDS, TOKENS, b"".join(_token(n * TOKENS + k) for k in range(TOKENS)))
             for n, who, each in zip(numbers, ids, records, strict=True)
-            for k, kind in enumerate(_KINDS)
         ],
     )
+    yield (
+        "INSERT INTO token VALUES (?, ?)",
+        [(n * TOKENS + k, n) for n in numbers for k in range(TOKENS)],
+    )
+
+
+def _token(lookup: int) -> bytes:
+    return lookup.to_bytes(8, "big", signed=True) + secrets.token_bytes(16)
 
 
 def _live(eraser: Eraser, persons: int, number: int) -> str:

@@ -16,7 +16,7 @@ from connectors.kit.token_kinds import NAMESAKE_KINDS
 from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import DirectoryPartner
 from hub.index.placing import candidates, evidence, place
-from hub.index.rules import Candidate, IndexRecord, Link, New, Review, match
+from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, New, Review, match
 from hub.index.settle import Flood
 from hub.keyring import Keyring
 from hub.services.pseudonyms import refs_at
@@ -97,6 +97,7 @@ def register(
     and that person must not inherit the ref. Only the partner's own two registrations are compared there, so the
     refusal says nothing of what others hold.
     """
+    uow.index.expect(t for r in registrations for t in r.tokens if t.kind in LOOKUP_KINDS)
     persons: list[PersonId | None] = []
     matches: list[Match] = []
     for registration in registrations:
@@ -145,7 +146,7 @@ def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
     record_id = uow.persons.add_record(
         person, slug, registration.stored_key, registration.flags, rule=rule, actor="hub"
     )
-    uow.index.add(person, record_id, registration.tokens, is_new=True)
+    uow.index.add(person, record_id, registration.tokens, LOOKUP_KINDS, is_new=True)
     doubts = _ask_a_human(uow, person, record_id, answer) if isinstance(answer, Review) else []
     return Match(kind, person, record_id, slug, {"rule": rule, "actor": "hub", "doubts": doubts})
 
@@ -174,7 +175,7 @@ def _correct(
         return True
     # Of a crowd, nobody can be asked about each.
     answer = match(registration.evidence, [c for c in found or () if c.person != person])
-    uow.index.add(person, record_id, registration.tokens)
+    uow.index.add(person, record_id, registration.tokens, LOOKUP_KINDS)
     uow.persons.set_flags(record_id, registration.flags)
     doubts = [] if isinstance(answer, New) else _ask_a_human(uow, person, record_id, answer)
     matches.append(Match(MatchKind.CORRECTED, person, record_id, slug, {"actor": "hub", "doubts": doubts}))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, or_, select, update
 
 from connectors.kit.runtime import b64url
@@ -36,11 +37,16 @@ from hub.store.tables import (
     review,
     subject_head,
     token,
+    token_set,
 )
+from hub.store.token_set import Packed
 
 _SEQS = select(consent_event.c.seq).where(consent_event.c.person_id == bindparam("of")).order_by(consent_event.c.seq)
 _RECORDS = (
     select(link.c.record_id).where(link.c.person_id == bindparam("of"), link.c.until.is_(None)).order_by("record_id")
+)
+_TOKENS = select(token_set.c.epoch, token_set.c.kinds, token_set.c.looked_up, token_set.c.tokens).where(
+    token_set.c.person_id == bindparam("of")
 )
 
 
@@ -86,7 +92,7 @@ class Erasures:
             str(table.name): int(
                 self._connection.execute(select(func.count()).select_from(table).where(where)).scalar_one()
             )
-            for table, where in _rows_of(of, records)
+            for table, where in _rows_of(of, records, self._lookups(of))
         }
         return Held(of, events, records, counts)
 
@@ -131,8 +137,15 @@ class Erasures:
             self._journal.empty(seqs, by)
 
     def _delete(self, held: Held) -> None:
-        for table, where in () if held.person is None else _rows_of(held.person, held.records):
+        if held.person is None:
+            return
+        for table, where in _rows_of(held.person, held.records, self._lookups(held.person)):
             self._connection.execute(delete(table).where(where))
+
+    def _lookups(self, of: PersonId) -> list[int]:
+        """Return the keys under which a person's tokens are found."""
+        rows = self._connection.execute(_TOKENS, {"of": of})
+        return [lookup for row in rows for lookup in Packed(*row).lookups()]
 
     def find(self, *, erasure_id: str | None = None, decision: str | None = None) -> ErasureRow | None:
         """Return the erasure of this id, or decided by the JWS of this digest."""
@@ -259,14 +272,18 @@ def emptied_of(event_ids: Iterable[str]) -> dict[str, Any]:
     return {"count": len(ids), "digest": b64url.encode(hashlib.sha256(b"".join(ids)).digest())}
 
 
-def _rows_of(of: PersonId, records: Sequence[str]) -> list[tuple[Table, ColumnElement[bool]]]:
+def _rows_of(of: PersonId, records: Sequence[str], lookups: Sequence[int]) -> list[tuple[Table, ColumnElement[bool]]]:
     """Return every table with rows of a person and which, in an order that breaks no reference.
 
     A record that was taken from the person by a split is somebody else's now and stays; one that came to it goes with
     its former links.
     """
+    numbers = select(token_set.c.number).where(token_set.c.person_id == of)
+    # As JSON: a person of many records has more of them than a statement has room for.
+    listed = func.json_each(orjson.dumps(lookups).decode()).table_valued("value")
     return [
-        (token, token.c.person_id == of),
+        (token, token.c.lookup.in_(select(listed.c.value)) & token.c.number.in_(numbers)),
+        (token_set, token_set.c.person_id == of),
         (holding, holding.c.person_id == of),
         (review, or_(review.c.person_id == of, review.c.candidate_id == of)),
         (person_ref, person_ref.c.person_id == of),

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId
 from hub.store.identity_tables import absorbed, consent_owner, must_not_link, split_access
-from hub.store.tables import consent_event, holding, link, person, person_ref, record, token
+from hub.store.tables import consent_event, holding, link, person, person_ref, record, token_set
 
 _FAMILY = select(absorbed.c.person_id).where(absorbed.c.into_id == bindparam("of"))
 
@@ -90,7 +90,7 @@ class Identity:
             {"person_id": after, "record_id": each, "since": self._at, "rule": rule, "actor": actor} for each in ids
         ]
         self._connection.execute(insert(link), edges)
-        for table in (token, holding):
+        for table in (token_set, holding):
             moved = update(table).where(table.c.person_id == before, table.c.record_id.in_(ids))
             self._connection.execute(moved.values(person_id=after))
 

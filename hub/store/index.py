@@ -1,52 +1,56 @@
-"""Tokens → candidates. Look-up is one indexed query on 64 bits; the 128-bit value decides."""
+"""Tokens → candidates. Look-up is one indexed query on 64 bits; the 128-bit value decides.
+
+Two tables. ``token_set`` has one row for a record and epoch: all of its tokens side by side (``hub.store.token_set``),
+whose they are, under a random number. ``token`` has one row for each token that is looked up: its 64 bits, and that
+number. So a record costs one row, and a small one for each look-up, in the one tree whose places are far apart; moving
+a record to another person changes one row. A token of another epoch is re-wrapped from ``token_set`` alone
+(``Packed.unpack``), and its ``token`` rows are those ``Packed.lookups`` names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection
 
 from connectors.kit.runtime.ids import PersonId
 from hub.store.reviews import Reviews
-from hub.store.tables import record, token
+from hub.store.sql import Sql
+from hub.store.token_set import IndexedToken as IndexedToken
+from hub.store.token_set import Packed, pack, values_of
 
-# Written once: building a statement costs more than running it.
-_INSERT = insert(token)
-_IS_RECORDS = (token.c.person_id == bindparam("person"), token.c.record_id == bindparam("record"))
-_FORGET = delete(token).where(*_IS_RECORDS)
-_OF_RECORD = select(token.c.kind, token.c.epoch, token.c.lookup, token.c.value).where(*_IS_RECORDS)
-# The 64 bits find the rows, the 128 decide: they are those of one kind and epoch alone.
-_FOUND = select(token.c.person_id).where(
-    token.c.lookup.in_(bindparam("lookups", expanding=True)), token.c.value.in_(bindparam("values", expanding=True))
+# Plain SQL (ADR 0017): every registration goes through here, for dozens of rows a record. Lists travel as JSON: one
+# text for any number of values, which SQLite sorts before it walks the tree.
+_ADD_SET: Final = (
+    "INSERT INTO token_set (number, record_id, person_id, epoch, kinds, looked_up, tokens) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-_SHARING = _FOUND.distinct().order_by(token.c.person_id).limit(bindparam("at_most"))
-_SHARING_WITHOUT = (
-    _FOUND.join(record, record.c.record_id == token.c.record_id)
-    .where(record.c.flags.not_like(bindparam("without"), escape="/"))
-    .distinct()
-    .order_by(token.c.person_id)
-    .limit(bindparam("at_most"))
+_ADD: Final = "INSERT INTO token (lookup, number) VALUES (?, ?)"
+_SETS: Final = (
+    "SELECT number, epoch, kinds, looked_up, tokens FROM token_set "
+    "WHERE person_id = ? AND record_id = ? ORDER BY number"
 )
-_RECORDS = select(token.c.person_id, token.c.record_id, token.c.kind, token.c.value, record.c.flags).join(
-    record, record.c.record_id == token.c.record_id
+_FORGET: Final = "DELETE FROM token WHERE lookup = ? AND number = ?"
+_FORGET_SET: Final = "DELETE FROM token_set WHERE number = ?"
+_THERE: Final = "SELECT DISTINCT lookup FROM token WHERE lookup IN (SELECT value FROM json_each(?))"
+# The 64 bits find the rows, and are those of one kind and epoch alone; on the 128 the rules decide.
+_NUMBERS: Final = "SELECT number FROM token WHERE lookup IN (SELECT value FROM json_each(?))"
+_SHARING: Final = f"SELECT DISTINCT person_id FROM token_set WHERE number IN ({_NUMBERS}) ORDER BY person_id LIMIT ?"  # noqa: S608
+_SHARING_WITHOUT: Final = (
+    "SELECT DISTINCT s.person_id FROM token_set s JOIN record r ON r.record_id = s.record_id "  # noqa: S608
+    f"WHERE s.number IN ({_NUMBERS}) AND r.flags NOT LIKE ? ESCAPE '/' ORDER BY s.person_id LIMIT ?"
 )
-_OF_PERSONS = _RECORDS.where(token.c.person_id.in_(bindparam("persons", expanding=True)))
-_OTHERS = _RECORDS.where(token.c.person_id == bindparam("person"), token.c.record_id != bindparam("but"))
-_OTHERS_AT = _OTHERS.where(record.c.partner == bindparam("partner"))
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedToken:
-    """A token as the hub keeps it: keyed, cut in a signed 64-bit look-up and a 128-bit value."""
-
-    kind: str
-    epoch: int
-    lookup: int
-    value: bytes
+_RECORDS: Final = (
+    "SELECT s.person_id, s.record_id, s.kinds, s.tokens, r.flags "
+    "FROM token_set s JOIN record r ON r.record_id = s.record_id"
+)
+_OF_PERSONS: Final = f"{_RECORDS} WHERE s.person_id IN (SELECT value FROM json_each(?))"  # noqa: S608
+_OTHERS: Final = f"{_RECORDS} WHERE s.person_id = ? AND s.record_id <> ?"
+_OTHERS_AT: Final = f"{_OTHERS} AND r.partner = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +71,51 @@ class IndexedPerson:
 
 
 class Index:
-    """Rows of ``token``."""
+    """Rows of ``token_set`` and ``token``."""
 
-    def __init__(self, connection: Connection, at: datetime) -> None:
+    def __init__(self, connection: Connection, sql: Sql, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
+        self._sql = sql
         self._at = at
+        self._asked: set[int] = set()
+        self._there: set[int] = set()
 
-    def add(self, person_id: PersonId, record_id: str, tokens: Iterable[IndexedToken], *, is_new: bool = False) -> None:
-        """Replace the record's tokens by ``tokens``; a new record has none."""
+    def expect(self, tokens: Iterable[IndexedToken]) -> None:
+        """Find out in one query which of ``tokens`` stand in the index at all: the others are not looked for again.
+
+        For the ``tokens`` of a whole request: most are nobody's yet.
+        """
+        wanted = {token.lookup for token in tokens} - self._asked
+        self._there.update(lookup for (lookup,) in self._sql.rows(_THERE, (orjson.dumps(list(wanted)).decode(),)))
+        self._asked |= wanted
+
+    def add(
+        self,
+        person_id: PersonId,
+        record_id: str,
+        tokens: Iterable[IndexedToken],
+        looked_up: Collection[str],
+        *,
+        is_new: bool = False,
+    ) -> None:
+        """Replace the record's tokens by ``tokens``, to be found by those of the kinds ``looked_up``; a new record has
+        none to replace."""
         if not is_new:
-            self._connection.execute(_FORGET, {"person": person_id, "record": record_id})
-        rows = [
-            {
-                "lookup": t.lookup,
-                "kind": t.kind,
-                "epoch": t.epoch,
-                "value": t.value,
-                "record_id": record_id,
-                "person_id": person_id,
-            }
-            for t in sorted(set(tokens), key=lambda t: (t.lookup, t.kind))
-        ]
-        if rows:
-            self._connection.execute(_INSERT, rows)
+            self.forget(person_id, record_id)
+        for packed in pack(tokens, looked_up):
+            number = secrets.randbits(64) - 2**63
+            columns = (packed.epoch, packed.kinds, packed.looked_up, packed.tokens)
+            self._sql.run(_ADD_SET, (number, record_id, person_id, *columns))
+            lookups = sorted(set(packed.lookups()))
+            self._sql.run_all(_ADD, [(lookup, number) for lookup in lookups])
+            self._there.update(lookups)
+
+    def forget(self, person_id: PersonId, record_id: str) -> None:
+        """Delete a record's tokens."""
+        for number, *columns in self._sql.rows(_SETS, (person_id, record_id)):
+            self._sql.run_all(_FORGET, [(lookup, number) for lookup in Packed(*columns).lookups()])
+            self._sql.run(_FORGET_SET, (number,))
 
     def sharing(self, tokens: Iterable[IndexedToken], *, at_most: int, without: str | None = None) -> set[PersonId]:
         """Return ``at_most`` persons that have one of ``tokens``; of a crowd, those with the lowest (random) ids.
@@ -98,26 +123,23 @@ class Index:
         Records whose flags, as JSON with sorted members, have ``without`` in them (``%`` for anything between) are not
         looked for.
         """
-        wanted = list(tokens)
+        lookups = {token.lookup for token in tokens}
+        wanted = [lookup for lookup in lookups if lookup in self._there or lookup not in self._asked]
         if not wanted:
             return set()
-        values: dict[str, object] = {
-            "lookups": list({t.lookup for t in wanted}),
-            "values": list({t.value for t in wanted}),
-            "at_most": at_most,
-        }
-        query = _SHARING
-        if without is not None:
-            query = _SHARING_WITHOUT
-            values["without"] = f"%{without.replace('_', '/_')}%"
-        return {PersonId(found) for found in self._connection.execute(query, values).scalars()}
+        listed = orjson.dumps(wanted).decode()
+        if without is None:
+            rows = self._sql.rows(_SHARING, (listed, at_most))
+        else:
+            rows = self._sql.rows(_SHARING_WITHOUT, (listed, f"%{without.replace('_', '/_')}%", at_most))
+        return {PersonId(person_id) for (person_id,) in rows}
 
     def load(self, persons: set[PersonId]) -> list[IndexedPerson]:
         """Return ``persons``, each with all of its records and those of the others it is under review with."""
         if not persons:
             return []
         settled = Reviews(self._connection, self._at).settled(persons)
-        records = _by_person(self._connection.execute(_OF_PERSONS, {"persons": sorted(persons)}))
+        records = _by_person(self._sql.rows(_OF_PERSONS, (orjson.dumps(sorted(persons)).decode(),)))
         return [
             IndexedPerson(PersonId(person), tuple(held), frozenset(settled.get(person, ())))
             for person, held in records.items()
@@ -125,25 +147,29 @@ class Index:
 
     def tokens_of(self, person_id: PersonId, record_id: str) -> frozenset[IndexedToken]:
         """Return a record's tokens."""
-        rows = self._connection.execute(_OF_RECORD, {"person": person_id, "record": record_id})
-        return frozenset(IndexedToken(*row) for row in rows)
+        rows = self._sql.rows(_SETS, (person_id, record_id))
+        return frozenset(token for _, *columns in rows for token in Packed(*columns).unpack())
 
     def records_of(self, person_id: PersonId, *, but: str = "", partner: str | None = None) -> list[IndexedRecord]:
         """Return a person's records, or those of ``partner``, without the one whose id is ``but``."""
-        values = {"person": person_id, "but": but} | ({} if partner is None else {"partner": partner})
-        query = _OTHERS if partner is None else _OTHERS_AT
-        return _by_person(self._connection.execute(query, values)).get(person_id, [])
+        if partner is None:
+            rows = self._sql.rows(_OTHERS, (person_id, but))
+        else:
+            rows = self._sql.rows(_OTHERS_AT, (person_id, but, partner))
+        return _by_person(rows).get(person_id, [])
 
 
-def _by_person(rows: Iterable[Any]) -> dict[str, list[IndexedRecord]]:
+def _by_person(rows: Iterable[tuple[str, str, str, bytes, str]]) -> dict[str, list[IndexedRecord]]:
     flags: dict[tuple[str, str], str] = {}
-    values: dict[tuple[str, str], dict[str, set[bytes]]] = {}
-    for person_id, record_id, kind, value, told in rows:
+    values: dict[tuple[str, str], dict[str, frozenset[bytes]]] = {}
+    for person_id, record_id, kinds, tokens, told in rows:
         key = (person_id, record_id)
         flags[key] = told
-        values.setdefault(key, {}).setdefault(kind, set()).add(value)
+        of_record = values.setdefault(key, {})
+        for kind, held in values_of(kinds, tokens).items():
+            # Tokens of two epochs stand side by side: none of the one equals any of the other.
+            of_record[kind] = of_record.get(kind, frozenset()) | held
     found: dict[str, list[IndexedRecord]] = {}
     for key in sorted(values):
-        kinds = {kind: frozenset(held) for kind, held in values[key].items()}
-        found.setdefault(key[0], []).append(IndexedRecord(kinds, orjson.loads(flags[key])))
+        found.setdefault(key[0], []).append(IndexedRecord(values[key], orjson.loads(flags[key])))
     return found

@@ -89,7 +89,7 @@ class UnitOfWork:
     @once
     def index(self) -> Index:
         """Tokens."""
-        return Index(self.connection, self.at)
+        return Index(self.connection, self.sql, self.at)
 
     @once
     def reviews(self) -> Reviews:

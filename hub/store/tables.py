@@ -163,7 +163,7 @@ link = Table(
 )
 
 # "partner says it holds section of person". An empty section: it holds something it does not name (DOMAIN §3).
-# Here, in ``token`` and ``review`` record_id is no foreign key: to delete one record, SQLite would read all.
+# Here, in ``token_set`` and ``review`` record_id is no foreign key: to delete one record, SQLite would read all.
 holding = Table(
     "holding",
     hub,
@@ -191,17 +191,28 @@ person_ref = Table(
     sqlite_with_rowid=False,
 )
 
+# All tokens of one record, side by side (``hub.store.token_set``). A table of whole pages, hence its rowid: the number,
+# which is drawn at random.
+token_set = Table(
+    "token_set",
+    hub,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("record_id", String(36), nullable=False),
+    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("kinds", Text, nullable=False),
+    Column("looked_up", Integer, nullable=False),
+    Column("tokens", LargeBinary, nullable=False),
+    Index("ix_token_set_person_id", "person_id"),
+)
+
+# Where each token that is looked up leads. Nothing else stands here: a record has dozens, each in another place.
 token = Table(
     "token",
     hub,
     Column("lookup", BigInteger, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("epoch", Integer, nullable=False),
-    Column("value", LargeBinary(16), nullable=False),
-    Column("record_id", String(36), nullable=False),
-    Column("person_id", String(36), ForeignKey("person.person_id"), nullable=False),
-    PrimaryKeyConstraint("lookup", "kind", "epoch", "value", "record_id"),
-    Index("ix_token_person_id", "person_id"),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("lookup", "number"),
     sqlite_with_rowid=False,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 
 from connectors.kit import seal
 from connectors.kit.erasure_decision import sign_decision
@@ -42,13 +42,22 @@ def test_no_row_of_the_erased_is_left(world: World, life: Life) -> None:
     person = person_of(world, life.refs["departement"])
     assert person is not None
     before = rows_with(world, person)
-    assert {"person", "token", "link", "holding", "person_ref", "consent_event", "subject_head"} <= set(before)
+    assert {"person", "token_set", "link", "holding", "person_ref", "consent_event", "subject_head"} <= set(before)
+    lookups = _count(world, tables.token)
     receipt = erase(world, life.refs["departement"])
     assert rows_with(world, person) == {}
-    assert receipt["erasure"]["rows"]["token"] == before["token"]
+    assert receipt["erasure"]["rows"]["token_set"] == before["token_set"]
+    assert receipt["erasure"]["rows"]["token"] == lookups - _count(world, tables.token) > before["token_set"]
+    left = select(tables.token.c.number).where(tables.token.c.number.not_in(select(tables.token_set.c.number)))
+    assert world.hub.reads.run(lambda uow: uow.connection.execute(left).all()) == []
     assert receipt["erasure"]["rows"]["record"] == len(world.partners)
     for slug, ref in life.refs.items():
         assert person_of(world, ref, slug) is None
+
+
+def _count(world: World, table: Table) -> int:
+    query = select(func.count()).select_from(table)
+    return world.hub.reads.run(lambda uow: int(uow.connection.execute(query).scalar_one()))
 
 
 def test_the_receipt_is_proved_by_the_log_and_names_no_one(world: World, life: Life) -> None:

@@ -15,6 +15,7 @@ from consent.model import EventKind
 from hub.services.register import resolve
 from hub.store import tables
 from hub.store.identity_tables import consent_owner
+from hub.store.token_set import Packed
 from schemas.registry import validator
 from tests.hub.conftest import QF, RSA, World, problem, record_key, tokens
 
@@ -506,11 +507,17 @@ def test_every_record_has_one_person_whatever_is_decided(world: World) -> None:
 def _check_whole(world: World) -> None:
     def check(uow: Any) -> None:
         run = uow.connection.execute
-        link, token, holding = tables.link, tables.token, tables.holding
+        link, token_set, holding = tables.link, tables.token_set, tables.holding
         now = {row.record_id: row.person_id for row in run(select(link).where(link.c.until.is_(None)))}
         assert len(now) == run(select(func.count()).select_from(link).where(link.c.until.is_(None))).scalar_one()
         assert len(now) == run(select(func.count()).select_from(tables.record)).scalar_one()
-        assert {row.record_id: row.person_id for row in run(select(token.c.record_id, token.c.person_id))} == now
+        found = run(select(token_set.c.record_id, token_set.c.person_id))
+        assert {row.record_id: row.person_id for row in found} == now
+        rows = run(
+            select(token_set.c.number, token_set.c.epoch, token_set.c.kinds, token_set.c.looked_up, token_set.c.tokens)
+        )
+        wanted = {(lookup, number) for number, *columns in rows for lookup in Packed(*columns).lookups()}
+        assert {(row.lookup, row.number) for row in run(select(tables.token))} == wanted
         for row in run(select(holding.c.record_id, holding.c.person_id)):
             assert now[row.record_id] == row.person_id
 

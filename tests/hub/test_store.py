@@ -21,7 +21,7 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from connectors.kit.runtime import b64url
-from connectors.kit.runtime.clock import FakeClock
+from connectors.kit.runtime.clock import FakeClock, SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
 from consent.ledger import envelope
@@ -31,12 +31,14 @@ from consent.ledger.merkle import leaf_hash
 from hub.store import tables
 from hub.store.access import AccessEvent, AccessKind
 from hub.store.engine import open_engine
+from hub.store.index import Index, IndexedToken
 from hub.store.journal import Draft, leaf_of, opening_of
 from hub.store.matches import Match, MatchKind
 from hub.store.migrations import upgrade
 from hub.store.sealing import canonical, envelope_of
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
+from hub.store.sql import Sql
 from tests.hub.stores import LOG_KEY, SYSTEM_KEY, open_secrets, open_sequencer
 
 
@@ -87,6 +89,34 @@ def test_migrations_give_exactly_the_tables_in_code(tmp_path: Path) -> None:
             names = set(connection.execute(text("SELECT name FROM sqlite_master WHERE type='table'")).scalars())
         assert found == []
         assert {table.name for table in metadata.sorted_tables} <= names
+
+
+def test_tokens_stored_one_a_row_are_packed_by_the_migration(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "hub.db")
+    upgrade(engine, "hub", "hub_0002")
+    sent = {
+        ("p1", "r1"): [IndexedToken("sgd", 1, 5, b"v" * 16), IndexedToken("s1gd", 1, -7, b"w" * 16)],
+        ("p1", "r2"): [IndexedToken("sgd", 1, 5, b"v" * 16), IndexedToken("sgp", 1, 9, b"x" * 16)],
+        ("p2", "r3"): [IndexedToken("sdp", 1, 3, b"y" * 16), IndexedToken("later", 2, 4, b"z" * 16)],
+    }
+    with engine.begin() as connection:
+        for person in ("p1", "p2"):
+            connection.exec_driver_sql("INSERT INTO person VALUES (?, 0, 0, 0)", (person,))
+        for (person, record), tokens in sent.items():
+            for t in tokens:
+                row = (t.lookup, t.kind, t.epoch, t.value, record, person)
+                connection.exec_driver_sql("INSERT INTO token VALUES (?, ?, ?, ?, ?, ?)", row)
+    upgrade(engine, "hub")
+    with engine.begin() as connection:
+        index = Index(connection, Sql(connection), SystemClock().now())
+        assert {key: index.tokens_of(PersonId(key[0]), key[1]) for key in sent} == {
+            key: frozenset(tokens) for key, tokens in sent.items()
+        }
+        whose = "SELECT lookup, record_id FROM token JOIN token_set USING (number) ORDER BY lookup, record_id"
+        assert list(connection.exec_driver_sql(whose)) == [(-7, "r1"), (5, "r1"), (5, "r2")]
+        index.forget(PersonId("p1"), "r1")
+        assert list(connection.exec_driver_sql(whose)) == [(5, "r2")]
+    engine.dispose()
 
 
 def test_pragmas(engine: Engine) -> None:

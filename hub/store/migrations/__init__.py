@@ -16,7 +16,7 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def upgrade(engine: Engine, branch: str) -> None:
-    """Bring the file behind ``engine`` to the newest version of ``branch`` (``hub`` or ``secrets``)."""
+def upgrade(engine: Engine, branch: str, version: str | None = None) -> None:
+    """Bring the file behind ``engine`` to ``version``, or the newest, of ``branch`` (``hub`` or ``secrets``)."""
     with engine.begin() as connection:
-        command.upgrade(_config(connection), f"{branch}@head")
+        command.upgrade(_config(connection), version or f"{branch}@head")
