@@ -8,7 +8,7 @@ two can never disagree; an explanation is put together from the *schema's* side 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -63,6 +63,8 @@ class Validator:
 
     def __init__(self, schema: Schema) -> None:
         self._gate = jsonschema_rs.Draft202012Validator(schema, registry=_linked(), validate_formats=True)
+        self.accepts: Callable[[Any], bool] = self._gate.is_valid
+        """:meth:`fits`, but ``ValueError`` or ``TypeError`` for what no JSON holds: for who judges a million values."""
 
     def fits(self, value: object) -> bool:
         """Say whether :meth:`check` would return."""

@@ -6,7 +6,8 @@ own; about the others a member's fragment may hold the link alone (DESIGN §5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from connectors.kit.dates import PartialDate, parse_birth_date
@@ -34,25 +35,31 @@ def links_of(member: Member, members: Sequence[Member], links: Mapping[str, str]
     return [{"lien": link} for link in found if link is not None]
 
 
-def first_names(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the compared forms of the first of somebody's given names."""
-    return given_names(names)[0].first
+class Forms:
+    """The compared forms of names and dates, each text's worked out once: an answer repeats what was asked.
+
+    What it remembers are names of people: it is to go with the stream they stand in.
+    """
+
+    def __init__(self, most: int = 4096) -> None:
+        self.surname = lru_cache(most)(surname_forms)
+        self.first = lru_cache(most)(lambda names: given_names(names)[0].first)
+        self.date = lru_cache(most)(lambda text: parse_birth_date(text)[0])
 
 
 def asked_about(
-    asked: Mapping[str, Any],
-    candidates: Sequence[Mapping[str, Any]],
-    firsts: Callable[[str | tuple[str, ...]], tuple[str, ...]] = first_names,
+    asked: Mapping[str, Any], candidates: Sequence[Mapping[str, Any]], forms: Forms | None = None
 ) -> tuple[int, bool] | None:
     """Return which of ``candidates`` (identity traits) is the person ``asked`` about, and whether nothing contradicts.
 
     At least two of surname, first given name and birth date must agree, and one candidate must agree best; ``None``
-    otherwise: an answer about somebody else must not be filed under the person asked. ``firsts`` is
-    :func:`first_names`, or what remembers its answers.
+    otherwise: an answer about somebody else must not be filed under the person asked. ``forms`` may be those of the
+    same stream.
     """
-    scores, wanted = [], _compared(asked, firsts)
+    forms = forms or Forms()
+    scores, wanted = [], _compared(asked, forms)
     for index, candidate in enumerate(candidates):
-        verdicts = _agreements(wanted, _compared(candidate, firsts))
+        verdicts = _agreements(wanted, _compared(candidate, forms))
         agreed, differing = verdicts.count(True), verdicts.count(False)
         if agreed >= 2:
             scores.append((agreed - differing, differing == 0, index))
@@ -67,12 +74,12 @@ _Compared = tuple[tuple[str, ...], tuple[str, ...], PartialDate]
 """Forms of the surname, forms of the first given name, birth date."""
 
 
-def _compared(traits: Mapping[str, Any], firsts: Callable[[str | tuple[str, ...]], tuple[str, ...]]) -> _Compared:
+def _compared(traits: Mapping[str, Any], forms: Forms) -> _Compared:
     given = traits.get("prenoms") or ""
     return (
-        surname_forms(str(traits.get("nom_naissance") or ""), str(traits.get("nom_usage") or "")),
-        firsts(given if isinstance(given, str) else tuple(given)),
-        parse_birth_date(str(traits.get("date_naissance") or ""))[0],
+        forms.surname(str(traits.get("nom_naissance") or ""), str(traits.get("nom_usage") or "")),
+        forms.first(given if isinstance(given, str) else tuple(given)),
+        forms.date(str(traits.get("date_naissance") or "")),
     )
 
 
@@ -81,12 +88,14 @@ def _agreements(one: _Compared, other: _Compared) -> list[bool | None]:
 
 
 def _meet(one: Sequence[str], other: Sequence[str]) -> bool | None:
-    return bool(set(one) & set(other)) if one and other else None
+    return not set(one).isdisjoint(other) if one and other else None
 
 
 def _same_date(one: PartialDate, other: PartialDate) -> bool | None:
     """Compare at the lower precision (DOMAIN §5)."""
     if not one.year or not other.year:
         return None
+    if one == other:
+        return True
     pairs = ((one.year, other.year), (one.month, other.month), (one.day, other.day))
     return all(left == right for left, right in pairs if left and right)

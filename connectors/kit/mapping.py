@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from jmespath.exceptions import JMESPathError
 
 from connectors.kit.expressions import Getter
-from connectors.kit.households import Member, asked_about, first_names, links_of
+from connectors.kit.households import Forms, Member, asked_about, links_of
 from connectors.kit.mapping_columns import KEPT, Column, Doubt, Place, Plan, Trait, place, plan_of, said, traits
 from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Household, LineageRow, Subject, Value
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
@@ -96,7 +96,7 @@ class Run:
         )
         self._links = None if mapping.household is None else mapping.household.links
         self._instant = lru_cache(64)(_instant)
-        self._first_names = lru_cache(KEPT)(first_names)
+        self._forms = Forms(KEPT)
 
     def apply(self, record: RawRecord) -> list[SubjectFragment | Quarantined]:
         """Return one fragment per person of ``record``, and an entry for each person who cannot be mapped.
@@ -174,7 +174,7 @@ class Run:
             return
         named = [own for own in people if own["identite"]]
         traits = [own["identite"] for own in named]
-        match = asked_about(asked, traits, self._first_names) if named or len(people) > 1 else (0, True)
+        match = asked_about(asked, traits, self._forms) if named or len(people) > 1 else (0, True)
         people = named or people
         if match is None:
             raise _about_another()

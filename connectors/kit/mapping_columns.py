@@ -39,8 +39,8 @@ class Doubt:
 class Column(dict[str, Any]):
     """A source's text → what it means, ``None`` when that is nothing. A text not met yet is read, judged and kept.
 
-    ``column[text]`` and ``column.of(anything)`` raise what ``read`` raises. A meaning that ``judge`` refuses is
-    returned too, and raises the doubt: who asked has the whole fragment judged.
+    ``column[text]`` and ``column.of(anything)`` raise what ``read`` raises. A meaning that ``judge`` refuses, be it by
+    ``ValueError`` or ``TypeError``, is returned too, and raises the doubt: who asked has the whole fragment judged.
     """
 
     __slots__ = ("__weakref__", "_doubt", "_judge", "_read")
@@ -50,22 +50,23 @@ class Column(dict[str, Any]):
         self._judge = judge
         self._doubt = doubt
 
-    def __missing__(self, text: str) -> Any:
-        meaning = self._read(text)
-        if meaning is not None and self._judge is not None and not self._judge(meaning):
-            self._doubt.raised = True
-        elif len(self) < KEPT and len(text) <= LONGEST:
-            self[text] = meaning
+    def __missing__(self, raw: Any) -> Any:
+        meaning = self._read(raw)
+        if meaning is not None and self._judge is not None:
+            try:
+                fits = self._judge(meaning)
+            except (ValueError, TypeError):
+                fits = False
+            if not fits:
+                self._doubt.raised = True
+                return meaning
+        if type(raw) is str and len(self) < KEPT and len(raw) <= LONGEST:
+            self[raw] = meaning
         return meaning
 
     def of(self, raw: Any) -> Any:
         """Return what any JSON value means. Only a text is kept: of numbers, 1 and true would be one key."""
-        if type(raw) is str:
-            return self[raw]
-        meaning = self._read(raw)
-        if meaning is not None and self._judge is not None and not self._judge(meaning):
-            self._doubt.raised = True
-        return meaning
+        return self[raw] if type(raw) is str else self.__missing__(raw)
 
 
 Place = tuple[str | None, Getter, Column]
@@ -97,14 +98,14 @@ def plan_of(subject: Subject, doubt: Doubt) -> Plan:
     """Return new columns for ``subject``'s rules."""
     shared = list({_provenance(rule): rule for rule in subject.fields}.items())
     numbers = {key: number for number, (key, _) in enumerate(shared)}
-    effective = registry.provenance_validator("date_effet").fits
+    effective = registry.provenance_validator("date_effet").accepts
     return Plan(
         subject=subject,
         identity=traits(subject.identity, doubt, stated=subject.asserts_identity),
         rows=tuple(
             (
                 rule.path,
-                *place(rule.value, doubt, registry.value_validator(rule.path).fits),
+                *place(rule.value, doubt, registry.value_validator(rule.path).accepts),
                 numbers[_provenance(rule)],
                 rule if rule.when or rule.absences or rule.absent or rule.optional else None,
             )
@@ -117,7 +118,7 @@ def plan_of(subject: Subject, doubt: Doubt) -> Plan:
         local_id=tuple(place(part, doubt) for part in subject.local_id),
         code=None
         if subject.outcome is None
-        else place(subject.outcome.code, doubt, registry.provenance_validator("absence").fits),
+        else place(subject.outcome.code, doubt, registry.provenance_validator("absence").accepts),
         issue=() if subject.outcome is None else subject.outcome.paths,
     )
 
@@ -167,8 +168,8 @@ def _provenance(rule: FieldRule) -> tuple[str, int]:
 
 
 def _judge(trait: str) -> Judge:
-    fits, form = registry.value_validator(f"identite.{trait}").fits, _FORMS.get(trait)
-    return fits if form is None else lambda value: fits(form(value))
+    accepts, form = registry.value_validator(f"identite.{trait}").accepts, _FORMS.get(trait)
+    return accepts if form is None else lambda value: accepts(form(value))
 
 
 _FORMS: Final[Mapping[str, Form]] = {"date_naissance": _partial_date}

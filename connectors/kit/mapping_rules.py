@@ -6,7 +6,7 @@ Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -61,14 +61,14 @@ class Value:
         if isinstance(raw, str):  # almost all
             if not raw or raw.isspace():
                 return None
-            texts: Sequence[Any] = (raw,)
+            if not raw.isascii() and is_misread(raw):
+                raise Refused(Reason.ENCODING)
         elif is_blank(raw):
             return None
-        else:
-            texts = raw if isinstance(raw, list) else ()
-        for text in texts:
-            if isinstance(text, str) and not text.isascii() and is_misread(text):
-                raise Refused(Reason.ENCODING)
+        elif isinstance(raw, list):
+            for text in raw:
+                if isinstance(text, str) and not text.isascii() and is_misread(text):
+                    raise Refused(Reason.ENCODING)
         return self.transform(raw, self.table)
 
 

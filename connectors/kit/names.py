@@ -56,6 +56,9 @@ def normalise(name: str) -> tuple[str, Reason | None]:
 
     Combining marks and invisible format characters vanish, any other non-letter becomes a space. Idempotent.
     """
+    if name.isascii() and name.isalpha() and len(name) > 1:  # almost all: what follows, for one word of plain letters
+        form = name.upper()
+        return ("", Reason.PLACEHOLDER) if _PLACEHOLDER.fullmatch(form) else (form, None)
     text = name
     if not text.isascii():
         text = _FOREIGN.sub(_fold, unicodedata.normalize("NFKD", text).translate(_LETTERS))

@@ -29,6 +29,7 @@ _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9:.,]+(?:Z|[+-][0
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 _EUROS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?")
 _LARGEST = Decimal(10) ** 9
+_FIRST_DAY = f"{FIRST_YEAR}-01-01"
 
 
 class Refused(ValueError):  # noqa: N818 (it names what happened, as ``OrderRefused`` does)
@@ -56,6 +57,8 @@ def is_blank(value: object) -> bool:
 
 def shown(text: str) -> str:
     """Return free text trimmed and as it is seen; raises ``Refused`` for what makes it read otherwise."""
+    if text.isprintable():  # as in ``visible``, without its call
+        return text.strip()
     seen = visible(text)
     if seen is None:
         raise Refused(Reason.CONTROL_CHARACTER)
@@ -124,7 +127,7 @@ def instant(value: Any, _: Table) -> str:
 def birth_date(value: Any, _: Table) -> str:
     """A birth date, whole or partial, as far as it is known: ``1990-05-17``, ``1990-05``, ``1990``."""
     written = str(value)
-    if is_day(written) and written >= f"{FIRST_YEAR}":
+    if is_day(written) and written >= _FIRST_DAY:
         return written
     known, why = parse_birth_date(written)
     if not known.value:
@@ -256,9 +259,12 @@ def _two_words(value: Any) -> list[str]:
 
 def texts(value: Any, _: Table) -> list[str]:
     """The texts of a list that say something, in order; a text alone is a list of one."""
+    if isinstance(value, str):
+        return [seen] if (seen := shown(value)) else []
     items = [item for item in (value if isinstance(value, list) else [value]) if not is_blank(item)]
-    if not all(isinstance(item, str) for item in items):
-        raise Refused(Reason.BAD_VALUE)
+    for item in items:
+        if not isinstance(item, str):
+            raise Refused(Reason.BAD_VALUE)
     return [seen for item in items if (seen := shown(item))]
 
 

@@ -153,22 +153,23 @@ class TableReader(ABC):
         for name, cell in zip(names, cells, strict=True):
             if name is None:
                 continue
-            if isinstance(cell, str):  # as in ``said``, without its call
+            if type(cell) is str:  # as in ``said``, without its call
                 text = cell.strip()
                 if not text or text == "NULL":
                     data[name] = None
-                    continue
-                refused = (Reason.FORMULA, "") if text[0] in _MAY_RUN and is_formula(text) else None
-            elif cell is None:
-                data[name] = None
-                continue
+                elif len(text) > longest:
+                    return Quarantined(position, f"/{name}", Reason.TOO_LARGE)
+                elif text[0] in _MAY_RUN and is_formula(text):
+                    return Quarantined(position, f"/{name}", Reason.FORMULA)
+                else:
+                    data[name] = text
+            elif isinstance(cell, Typed):
+                refused = (Reason.TOO_LARGE, "") if len(cell.text) > longest else self._refused(name, cell)
+                if refused is not None:
+                    return Quarantined(position, f"/{name}", *refused)
+                data[name] = cell.text
             else:
-                text, refused = cell.text, self._refused(name, cell)
-            if len(text) > longest:
-                refused = Reason.TOO_LARGE, ""
-            if refused is not None:
-                return Quarantined(position, f"/{name}", *refused)
-            data[name] = text
+                data[name] = None
         return RawRecord(position, data)
 
     def _refused(self, column: str, cell: Typed) -> tuple[Reason, str] | None:
