@@ -16,6 +16,7 @@ from hub.log_check import rows
 from hub.log_check.chains import Chains
 from hub.log_check.erasures import check_leave, kept_by
 from hub.log_check.finding import wrong
+from hub.log_check.identity import Identity
 from hub.log_check.keybook import KeyBook, require
 from hub.log_check.rows import ACCESS, AGENT, CHILDREN, CONSENT, EVENT_TABLES, FIELD, MATCH, OF_CLASS, Event, Table
 from hub.log_check.snapshot import Row, Snapshot
@@ -65,7 +66,7 @@ def check_events(snapshot: Snapshot, keys: KeyBook, progress: Progress) -> Told:
 
     Raises :class:`hub.log_check.finding.Wrong` at the first that does not hold.
     """
-    told, chains = Told(), Chains()
+    told, chains, identity = Told(), Chains(), Identity()
     _check_orphans(snapshot)
     count = (snapshot.one("SELECT count(*) FROM journal") or (0,))[0]
     done = 0
@@ -75,7 +76,7 @@ def check_events(snapshot: Snapshot, keys: KeyBook, progress: Progress) -> Told:
         beside = _beside(snapshot, batch[0][0], batch[-1][0])
         beside.kept = kept
         for row in batch:
-            _check_event(snapshot, row, beside, keys, chains, told)
+            _check_event(snapshot, row, beside, keys, chains, identity, told)
         done += len(batch)
         progress(done, count)
     chains.check(snapshot.rows(_HEADS))
@@ -83,6 +84,7 @@ def check_events(snapshot: Snapshot, keys: KeyBook, progress: Progress) -> Told:
     if stray is not None:
         wrong("subject_head", "-", "extra")
     _check_versions(snapshot)
+    identity.check(snapshot)
     return told
 
 
@@ -97,7 +99,15 @@ def _check_content(seq: int, digest: bytes, sealed: Any, emptied_by: Any, emptie
         wrong("journal", place, "ciphertext")
 
 
-def _check_event(snapshot: Snapshot, row: Row, beside: _Beside, keys: KeyBook, chains: Chains, told: Told) -> None:
+def _check_event(
+    snapshot: Snapshot,
+    row: Row,
+    beside: _Beside,
+    keys: KeyBook,
+    chains: Chains,
+    identity: Identity,
+    told: Told,
+) -> None:
     seq, event_id, name, at, commitment, digest, sealed, _ = row
     place, tables = f"seq {seq}", OF_CLASS[name]
     there = [table for table in EVENT_TABLES if beside.of(table, seq) is not None]
@@ -108,7 +118,9 @@ def _check_event(snapshot: Snapshot, row: Row, beside: _Beside, keys: KeyBook, c
         chains.closed(seq)
         return
     kept = beside.kept.get(seq) if name == "consent" and not there else None
-    if (kept is None and len(there) != (1 if tables else 0)) or not set(there) <= set(tables):
+    # A match event about no one tells of rows of who is whom, and has none of its own.
+    is_change = name == "match" and not there
+    if (kept is None and not is_change and len(there) != (1 if tables else 0)) or not set(there) <= set(tables):
         strange = next((each for each in there if each not in tables), None)
         wrong((strange or (tables or EVENT_TABLES)[0]).name, place, "extra" if strange else "missing")
     table = there[0] if there else None
@@ -122,11 +134,15 @@ def _check_event(snapshot: Snapshot, row: Row, beside: _Beside, keys: KeyBook, c
         opening = open_event(key, leaf, sealed)
         body, link = envelope.decode(opening.envelope)
     except MaillonError:
+        if is_change:
+            wrong(MATCH.name, place, "missing")
         # The sealed bytes are the log's: it is the row that names another person than the one they are about.
         wrong(table.name if table and owner else "journal", place, "row" if table and owner else "content")
     except LedgerError:
         wrong("journal", place, "content")
     told.opened += 1
+    if is_change:
+        identity.add(body, seq)
     _check_row(table, found, beside, Event(event_id, at, opening.r32, body), seq, keys)
     if name in _EMPTIERS:
         check_leave(snapshot, seq, name, body, at)

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from connectors.kit.runtime.ids import PersonId
+from hub.store.identity_changes import IdentityChanges
 from hub.store.identity_tables import absorbed, consent_owner, must_not_link, split_access
+from hub.store.journal import Journal
 from hub.store.tables import consent_event, holding, link, person, person_ref, record, token_set
 
 _FAMILY = select(absorbed.c.person_id).where(absorbed.c.into_id == bindparam("of"))
@@ -48,7 +50,12 @@ class Identity:
     def __init__(self, connection: Connection, at: datetime) -> None:
         """Bind to one transaction at ``at``."""
         self._connection = connection
+        self._changes = IdentityChanges(connection)
         self._at = at
+
+    def log_changes(self, journal: Journal) -> None:
+        """Append what changed of who is whom to the log; the runner of a unit of work does, at its end."""
+        self._changes.log(journal)
 
     # --- records -------------------------------------------------------------------------------------------------
 
@@ -149,12 +156,13 @@ class Identity:
             for one, two in ((mine, theirs), (theirs, mine))
         ]
         if rows:
-            self._connection.execute(upsert(must_not_link).on_conflict_do_nothing(), rows)
+            with self._changes.to(must_not_link, _between(records, others)):
+                self._connection.execute(upsert(must_not_link).on_conflict_do_nothing(), rows)
 
     def let_together(self, records: Collection[str], others: Collection[str]) -> None:
         """Undo :meth:`keep_apart`."""
-        for one, two in ((records, others), (others, records)):
-            gone = must_not_link.c.record_id.in_(sorted(one)) & must_not_link.c.other_id.in_(sorted(two))
+        gone = _between(records, others)
+        with self._changes.to(must_not_link, gone):
             self._connection.execute(delete(must_not_link).where(gone))
 
     def are_kept_apart(self, records: Collection[str], others: Collection[str]) -> bool:
@@ -168,13 +176,15 @@ class Identity:
 
     def absorb(self, gone: PersonId, into: PersonId) -> None:
         """Write down that ``gone`` is ``into``, and so is everybody that was ``gone``."""
-        self._connection.execute(update(absorbed).where(absorbed.c.into_id == gone).values(into_id=into))
         row = {"person_id": gone, "into_id": into, "at": self._at}
-        self._connection.execute(insert(absorbed), row)
+        with self._changes.to(absorbed, absorbed.c.into_id.in_([gone, into])):
+            self._connection.execute(update(absorbed).where(absorbed.c.into_id == gone).values(into_id=into))
+            self._connection.execute(insert(absorbed), row)
 
     def revive(self, of: PersonId) -> None:
         """Write down that ``of`` is a person of its own again."""
-        self._connection.execute(delete(absorbed).where(absorbed.c.person_id == of))
+        with self._changes.to(absorbed, absorbed.c.person_id == of):
+            self._connection.execute(delete(absorbed).where(absorbed.c.person_id == of))
 
     def family(self, of: PersonId) -> tuple[PersonId, ...]:
         """Return a person and everybody that turned out to be it: whose secrets open its past."""
@@ -227,10 +237,6 @@ class Identity:
         self, events: Collection[OwnedConsent], before: PersonId, owners: Mapping[PersonId, bool], since_seq: int
     ) -> None:
         """Make ``events`` of ``before`` those of ``owners`` (person → whether what they allow counts)."""
-        for event in events:
-            theirs = (consent_owner.c.event_seq == event.seq) & (consent_owner.c.person_id == before)
-            open_now = consent_owner.c.until_seq.is_(None)
-            self._connection.execute(update(consent_owner).where(theirs, open_now).values(until_seq=since_seq))
         rows = [
             {
                 "event_seq": event.seq,
@@ -243,8 +249,13 @@ class Identity:
             for event in events
             for owner, gives in owners.items()
         ]
-        if rows:
-            self._connection.execute(insert(consent_owner), rows)
+        with self._changes.to(consent_owner, consent_owner.c.event_seq.in_([event.seq for event in events])):
+            for event in events:
+                theirs = (consent_owner.c.event_seq == event.seq) & (consent_owner.c.person_id == before)
+                open_now = consent_owner.c.until_seq.is_(None)
+                self._connection.execute(update(consent_owner).where(theirs, open_now).values(until_seq=since_seq))
+            if rows:
+                self._connection.execute(insert(consent_owner), rows)
 
     # --- history -------------------------------------------------------------------------------------------------
 
@@ -253,13 +264,14 @@ class Identity:
         rows = [{"person_id": of, "seq": seq, "wrong": wrong} for seq, wrong in seqs.items()]
         if rows:
             made = upsert(split_access)
-            self._connection.execute(
-                made.on_conflict_do_update(
-                    index_elements=["person_id", "seq"],
-                    set_={"wrong": or_(split_access.c.wrong, made.excluded.wrong)},
-                ),
-                rows,
-            )
+            with self._changes.to(split_access, split_access.c.person_id == of):
+                self._connection.execute(
+                    made.on_conflict_do_update(
+                        index_elements=["person_id", "seq"],
+                        set_={"wrong": or_(split_access.c.wrong, made.excluded.wrong)},
+                    ),
+                    rows,
+                )
 
     def shared_with(self, of: PersonId) -> set[int]:
         """Return the accesses of other chains that are also this person's history."""
@@ -270,3 +282,10 @@ class Identity:
         """Return those of ``seqs`` in which something was sent under a wrong link."""
         query = select(split_access.c.seq).where(split_access.c.seq.in_(sorted(seqs)), split_access.c.wrong)
         return set(self._connection.execute(query).scalars()) if seqs else set()
+
+
+def _between(records: Collection[str], others: Collection[str]) -> ColumnElement[bool]:
+    """Say of a row of ``must_not_link`` that it keeps one of ``records`` from one of ``others``, whichever way."""
+    one, two = sorted(records), sorted(others)
+    first, second = must_not_link.c.record_id, must_not_link.c.other_id
+    return (first.in_(one) & second.in_(two)) | (first.in_(two) & second.in_(one))

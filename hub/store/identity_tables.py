@@ -1,7 +1,8 @@
 """Tables of what a human decided about whose records are whose: part of ``hub.db`` (:mod:`hub.store.tables`).
 
-They hold random ids of the hub's own. None of them references a person or a record by foreign key: an erasure deletes
-those, and what is left here then names nobody.
+The log binds every row of the first four (:mod:`hub.store.identity_changes`): whoever writes them by another way than
+:mod:`hub.store.identity` leaves a trace that ``maillon log fsck`` finds. They hold random ids of the hub's own. None of
+them references a person or a record by foreign key: an erasure deletes those, and what is left here then names nobody.
 """
 
 from __future__ import annotations

@@ -136,6 +136,11 @@ class UnitOfWork:
         """Erasures, and the end of what is kept no longer."""
         return Erasures(self.connection, self.journal, self.at)
 
+    def settle(self) -> None:
+        """Do what has to follow the work, before it counts: the log tells of every change of who is whom."""
+        if "identity" in self.__dict__:
+            self.identity.log_changes(self.journal)
+
     @once
     def bookkeeping(self) -> Bookkeeping:
         """Values that may be used once."""
@@ -268,7 +273,9 @@ class Writer:
     def _one(self, connection: Connection, item: _Item) -> tuple[Any, BaseException | None]:
         connection.exec_driver_sql("SAVEPOINT item")
         try:
-            result = item.work(UnitOfWork(connection, self._secrets, self._clock.now()))
+            uow = UnitOfWork(connection, self._secrets, self._clock.now())
+            result = item.work(uow)
+            uow.settle()
         except IntegrityError as error:
             _undo(connection)
             failure = MaillonError(ErrorKind.CONFLICT, "the change contradicts what is stored")

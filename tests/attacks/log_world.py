@@ -7,9 +7,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from connectors.kit.runtime.ids import new_uuid
+from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import Directory
 from consent.model import EventKind
 from hub.app import close_hub
@@ -19,7 +21,7 @@ from hub.log_check.trust import trust_of_home
 from hub.services import log
 from hub.store.matches import Match, MatchKind
 from hub.store.session import UnitOfWork
-from tests.hub.conftest import World
+from tests.hub.conftest import World, record_key, tokens
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,35 @@ def live_through(world: World) -> None:
         follows = world.follows(desk, granted["record_id"])
         world.consent(desk, EventKind.REVOKED, follows=follows)
         world.pull(desk)
+    decide_who_is_whom(world)
     for suspended in (True, False):
         world.ok("operator", "/v1/partners/suspend", {"slug": "ccas", "suspended": suspended, "reason": "essai"})
     world.hub.writer.run(_what_no_request_causes)
     world.log()
+
+
+def decide_who_is_whom(world: World) -> None:
+    """Two persons joined by a review and split again, others joined for good: a row in every table of who is whom."""
+    for person in (11, 12):
+        half = TokenSet(tuple(each for each in tokens(person).tokens if each[0] == "sgd"), tokens(person).flags)
+        desk = world.register("departement", person, sections=["accompagnement"])
+        world.consent(desk, EventKind.DENIED, fields=("contact.telephone",), notice=None)
+        for slug in ("caf", "ccas"):
+            world.clock.advance(timedelta(seconds=1))
+            record = {"record_key": record_key(person), "sections": ["droits", "ressources"], **half.to_wire()}
+            known = world.ok(slug, "/v1/registrations", {"records": [record]})["registrations"][0]["ref"]
+            if slug == "ccas":
+                world.consent(known, EventKind.DENIED, collector=slug, fields=("contact.telephone",), notice=None)
+        for review in world.ok("dpo", "/v1/reviews/search", {"decided": False})["reviews"]:
+            decision = {"review_id": review["review_id"], "decision": "link", "reason": "pièce vue"}
+            world.post("dpo", "/v1/reviews/decide", decision)  # the second may be settled by the first
+        world.consent(desk, EventKind.GRANTED)
+        world.pull(desk)
+        if person == 11:
+            named = {"partner": "departement", "ref": desk, "complaint": "R-1"}
+            held = world.ok("dpo", "/v1/persons/records", named)["records"]
+            going = [each["record_id"] for each in held if each["partner"] != "departement"]
+            world.ok("dpo", "/v1/persons/split", {**named, "records": going, "reason": "homonymes"})
 
 
 def _what_no_request_causes(uow: UnitOfWork) -> None:

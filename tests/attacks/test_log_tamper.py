@@ -48,6 +48,10 @@ LOGGED = (
     "directory_version",
     "match_event",
     "subject_head",
+    "absorbed",
+    "consent_owner",
+    "must_not_link",
+    "split_access",
 )
 RECOUNT = "UPDATE person SET version = (SELECT count(*) FROM consent_event e WHERE e.person_id = person.person_id)"
 UNBOUND = {
@@ -119,7 +123,14 @@ def altered(value: Any) -> list[Any]:
 
 def key_of(table: str) -> str:
     """Return what names a row: tables whose rows stand in random order have no row number."""
-    return {"access_field": "seq", "subject_head": "person_id"}.get(table, "rowid")
+    keys = {
+        "access_field": "seq",
+        "subject_head": "person_id",
+        "consent_owner": "event_seq || '/' || person_id || '/' || since_seq",
+        "must_not_link": "record_id || '/' || other_id",
+        "split_access": "person_id || '/' || seq",
+    }
+    return keys.get(table, "rowid")
 
 
 def set_value(table: str, identity: Any, column: str, value: Any) -> Mutation:
@@ -407,6 +418,55 @@ def test_content_removed_and_blamed_on_any_event(scene: Scene) -> None:
             c.execute("UPDATE journal SET sealed = NULL, emptied_by = ? WHERE seq = ?", (by, seq))
 
         assert not scene.missed(empty, against=False)
+
+
+IDENTITY = ("absorbed", "consent_owner", "must_not_link", "split_access")
+
+
+@pytest.mark.parametrize("table", IDENTITY)
+def test_who_is_whom_decided_by_the_owner_of_the_database(scene: Scene, table: str) -> None:
+    """Rows nobody decided: a refusal taken from one person and given to another, a link undone, an access hidden."""
+    persons = [row[0] for row in scene.rows("SELECT person_id FROM person ORDER BY 1")][:4]
+    records = [row[0] for row in scene.rows("SELECT record_id FROM record ORDER BY 1")][:4]
+    consents, accesses = _consent_seqs(scene), [row[0] for row in scene.rows("SELECT seq FROM access_event")]
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "absorbed": [(one, other, 1) for one, other in itertools.permutations(persons, 2)],
+        "consent_owner": [
+            (seq, person, person, gives, 1, None) for seq in consents[:3] for person in persons for gives in (0, 1)
+        ],
+        "must_not_link": [(one, other, 1, "dpo") for one, other in itertools.permutations(records, 2)],
+        "split_access": [(person, seq, 0) for person in persons for seq in accesses[:3]],
+    }
+    added = 0
+    for row in rows[table]:
+        places = ", ".join("?" for _ in row)
+        found = scene.missed(
+            lambda c, row=row, places=places: (
+                c.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row) and None
+            )
+        )
+        if differs(scene, table):
+            added += 1
+            assert not found, row
+    assert added >= 6
+    assert not scene.missed(lambda c: c.execute(f"DELETE FROM {table}") and None)
+
+
+def test_the_event_that_says_who_is_whom_emptied_or_taken_for_another(scene: Scene) -> None:
+    """Its place is held by the tree; its content can be nobody's and cannot be blamed on a retention."""
+    about_no_one = scene.rows(
+        "SELECT seq FROM journal WHERE class = 'match' AND seq NOT IN (SELECT seq FROM match_event)"
+    )
+    assert len(about_no_one) >= 3
+    tag = scene.rows("SELECT subject_tag FROM match_event LIMIT 1")[0][0]
+    for (seq,) in about_no_one:
+        assert not scene.missed(
+            lambda c, seq=seq: (
+                c.execute("UPDATE journal SET sealed = NULL, emptied_by = ? WHERE seq = ?", (seq + 1, seq)) and None
+            )
+        )
+        row = (seq, tag, "linked")
+        assert not scene.missed(lambda c, row=row: c.execute("INSERT INTO match_event VALUES (?, ?, ?)", row) and None)
 
 
 def test_an_agreement_given_to_somebody_else(scene: Scene) -> None:
