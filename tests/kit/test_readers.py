@@ -376,6 +376,48 @@ def test_a_bad_row_costs_one_row() -> None:
     ]
 
 
+def test_a_quoted_line_break_stays_in_its_cell() -> None:
+    rows = ['1;"Bât. ""B""\n12 rue des Ajoncs\n\n29000 Quimper"', "2;B", '3;"a;b\nc"', '"4";"D\n"', "5;E"]
+    for end in ("\n", "\r\n"):
+        found = read("csv", "\n".join(["id;nom", *rows]).replace("\n", end).encode(), CSV)
+        assert records(found) == [
+            {"id": "1", "nom": 'Bât. "B"\n12 rue des Ajoncs\n\n29000 Quimper'},
+            {"id": "2", "nom": "B"},
+            {"id": "3", "nom": "a;b\nc"},
+            {"id": "4", "nom": "D"},
+            {"id": "5", "nom": "E"},
+        ]
+        assert [item.position for item in found if isinstance(item, RawRecord)] == [
+            *("line 2", "line 6", "line 7", "line 9", "line 11")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        (['1;"a', "2;b", '3;c"'], ["2", "3"]),  # closed two lines on: those between are persons of their own
+        (['1;"a', '2;b";c'], []),  # together of the right width, and still two persons
+        (['1;"a', "b", "2;c"], ["2"]),  # never closed
+        (['1;"a', *["x"] * 30, 'b"', "2;c"], ["2"]),  # closed too far away
+        (['1;"a', "\0", 'b"', "2;c"], ["2"]),
+        (['1;"a', 'b"c', 'd"', "2;c"], ["2"]),  # text behind the quotation mark
+        (['1;"a', 'b";c;d', "2;c"], ["2"]),  # cells too many
+    ],
+)
+def test_a_stray_quotation_mark_never_joins_two_persons(rows: list[str], kept: list[str]) -> None:
+    found = read("csv", "\n".join(["id;nom", *rows]).encode(), CSV)
+    assert [record["id"] for record in records(found)] == kept
+    assert len(found) == len([row for row in rows if row])  # every line ends somewhere
+
+
+def test_lines_looked_at_ahead_are_bounded_and_read_in_their_turn() -> None:
+    rows = ['1;"a', "x" * 70_000, "2;b", '3;"c', "é".encode("windows-1252"), 'd"', "4;e"]
+    data = b"id;nom\n" + b"\n".join(row.encode() if isinstance(row, str) else row for row in rows)
+    found = read("csv", data, CSV | {"encodings": ["utf-8"]})
+    assert [record["id"] for record in records(found)] == ["2", "4"]
+    assert (reasons(found)[1], reasons(found)[3]) == (("line 3", Reason.TOO_LARGE), ("line 6", Reason.ENCODING))
+
+
 def test_an_encoding_once_seen_is_kept() -> None:
     data = "id;nom\n1;Éloïse\n".encode() + "2;Zoé\n".encode("windows-1252") + "3;Zoé\n".encode()
     found = read("csv", data, CSV)

@@ -1,13 +1,15 @@
 """``csv``: a table with one header line, one record a line, columns declared in the manifest.
 
-A line is parsed by itself, so that a stray quotation mark costs one record and not the rest of the file; a cell
-therefore holds no line break. Cells are trimmed; an empty cell and a literal ``NULL`` say nothing.
+A line is parsed by itself, so that a stray quotation mark costs one record and not the rest of the file. Only a line
+that ends inside quotation marks goes on below, and only over lines that are too short to be somebody else's. Cells
+are trimmed; an empty cell and a literal ``NULL`` say nothing.
 """
 
 from __future__ import annotations
 
 import copy
 import csv
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final
 
@@ -20,6 +22,10 @@ _BOM: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _FIELD: Final = csv.field_size_limit()
 DELIMITERS: Final = (";", ",", "\t", "|")
+MOST_LINES: Final = 20
+"""Lines one cell may run over: an address or a note does, a lost quotation mark does not count."""
+
+_Line = tuple[int, bytes | None]
 
 
 class CsvReader(TableReader):
@@ -57,7 +63,9 @@ class CsvReader(TableReader):
     def rows(self, stream: BinaryIO) -> Iterator[Row | Quarantined]:
         """Yield every line that is not blank."""
         encodings, blank = list(self._encodings), f" \t{self._delimiter}"
-        for number, raw in lines(stream, self._max_line):
+        coming, ahead, width = lines(stream, self._max_line), deque[_Line](), 0
+        while line := ahead.popleft() if ahead else next(coming, None):
+            number, raw = line
             if raw is None:
                 yield Row(number, Reason.TOO_LARGE)
                 continue
@@ -71,7 +79,12 @@ class CsvReader(TableReader):
             if text is None:
                 yield Row(number, Reason.ENCODING)
             elif text.strip(blank):
-                yield Row(number, self._cells(text))
+                cells = self._cells(text)
+                if cells is Reason.MALFORMED and width and '"' in text:
+                    cells = self._cells_below(text, coming, ahead, encodings, width) or cells
+                elif not width and (self.layout is None or number >= self.layout.line):
+                    width = len(cells)
+                yield Row(number, cells)
 
     def _decode(self, raw: bytes, encodings: list[str]) -> str | None:
         """Decode one line; the first line with an accent settles the encoding of the file (``encodings`` shrinks)."""
@@ -87,6 +100,34 @@ class CsvReader(TableReader):
                 continue
             encodings[:] = [encoding]
             return text
+        return None
+
+    def _cells_below(
+        self, text: str, coming: Iterator[_Line], ahead: deque[_Line], encodings: list[str], width: int
+    ) -> list[str] | None:
+        """Return the ``width`` cells of a line whose last quotation mark is closed on a line below, taking those.
+
+        ``None``, and nothing is taken, when none does within ``MOST_LINES``, or when one of them has as many cells as
+        a record: two persons are never read as one. ``ahead`` holds what was looked at.
+        """
+        for place in range(MOST_LINES):
+            if place == len(ahead):
+                line = next(coming, None)
+                if line is None:
+                    return None
+                ahead.append(line)
+            _, raw = ahead[place]
+            more = None if raw is None else self._decode(raw, encodings)
+            if more is None or more.count(self._delimiter) >= width - 1 or len(text) + len(more) > self._max_line:
+                return None
+            text = f"{text}\n{more}"
+            if '"' in more and text.count('"') % 2 == 0:
+                cells = self._cells(text)
+                if isinstance(cells, Reason) or len(cells) != width:
+                    return None
+                for _ in range(place + 1):
+                    ahead.popleft()
+                return cells
         return None
 
     def _cells(self, text: str) -> list[str] | Reason:
