@@ -23,7 +23,7 @@ from hub.erasure_register import ErasureRegister
 from hub.home import HUB, HubHome
 from hub.jobs import scheduler
 from hub.keyring import Keyring
-from hub.services import erasure, restoring
+from hub.services import erasure, pepper_rotation, restoring
 from hub.services.erasure import Eraser
 from hub.services.orders import HttpSources, Sources
 from hub.services.partners import CurrentDirectory
@@ -72,6 +72,8 @@ def open_hub(
     writer = Writer(engine, secrets, sequencer, clock, batch=settings.writer_batch)
     eraser = Eraser(writer, reads, secrets, keyring, ErasureRegister(home.erasures), deadlines)
     try:
+        # Nothing is looked up with peppers that are not this index's.
+        reads.run(lambda uow: pepper_rotation.recognise(uow, keyring.peppers))
         # Nothing is signed on top of a log that is not the one signed last.
         reads.run(lambda uow: sequencer.check(uow.connection))
         # Nor on top of one a witness shows to be rolled back or rewritten: asked before anything is written.

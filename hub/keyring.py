@@ -11,7 +11,7 @@ import hmac
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,7 @@ from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import Ref
 from connectors.kit.runtime.keys import SigningKey
-
-_STORED = 24
-"""Bytes of an index token that are kept: 8 to look up, 16 to decide."""
+from hub.peppers import Peppers, new_pepper
 
 
 def derive(root: bytes, use: str, name: str, epoch: int) -> bytes:
@@ -36,13 +34,13 @@ def derive(root: bytes, use: str, name: str, epoch: int) -> bytes:
 
 
 class Keyring:
-    """The opened keyring. Thread-safe; writes its file only when a partner's root is added."""
+    """The opened keyring. Thread-safe; writes its file when a partner's root or a pepper is added."""
 
     def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         """Use :meth:`create` or :meth:`load`."""
         self._path = path
         self._lock = threading.Lock()
-        self._index = [b64url.decode(key, length=32) for key in content["index"]]
+        self.peppers = Peppers([b64url.decode(key, length=32) for key in content["index"]])
         self.system_key = b64url.decode(content["system"], length=32)
         """Opens the log's events that are about no person."""
         self._lookup = b64url.decode(content["lookup"], length=32)
@@ -57,7 +55,7 @@ class Keyring:
         """Make a new keyring at ``path``; raises as ``keys.write_private``."""
         content = {
             "v": 1,
-            "index": [b64url.encode(secrets.token_bytes(32))],
+            "index": [b64url.encode(new_pepper())],
             "system": b64url.encode(secrets.token_bytes(32)),
             "lookup": b64url.encode(secrets.token_bytes(32)),
             "ref_epoch": 1,
@@ -81,9 +79,25 @@ class Keyring:
             new = {slug: secrets.token_bytes(32) for slug in slugs if slug not in self._roots}
             if not new:
                 return
-            content: Any = strict_json.loads_object(keys.read_private(self._path))
-            content["partners"] |= {slug: b64url.encode(root) for slug, root in new.items()}
-            replacement = self._path.with_name(f"{self._path.name}.new")
+            self._change(
+                lambda content: content["partners"].update((s, b64url.encode(root)) for s, root in new.items())
+            )
+            self._roots |= new
+
+    def add_pepper(self) -> None:
+        """Begin a new epoch of the index: its pepper is drawn, durable, then used. The writer's thread only."""
+        with self._lock:
+            pepper = b64url.encode(new_pepper())
+            content = self._change(lambda content: content["index"].append(pepper))
+            # As the file has it: a change that failed at its very last step may have left one more there.
+            self.peppers.extend(b64url.decode(key, length=32) for key in content["index"][self.peppers.epoch :])
+
+    def _change(self, change: Callable[[Any], None]) -> Any:
+        """Rewrite the file, whole or not at all, durably; return what it holds. Raises ``MaillonError(STORAGE)``."""
+        content: Any = strict_json.loads_object(keys.read_private(self._path))
+        change(content)
+        replacement = self._path.with_name(f"{self._path.name}.new")
+        try:
             replacement.unlink(missing_ok=True)
             keys.write_private(replacement, orjson.dumps(content))
             os.replace(replacement, self._path)
@@ -92,22 +106,19 @@ class Keyring:
                 os.fsync(directory)
             finally:
                 os.close(directory)
-            self._roots |= new
+        except OSError as error:
+            raise MaillonError(ErrorKind.STORAGE, f"{self._path.name}: {error.strerror}") from None
+        return content
 
     @property
     def index_epoch(self) -> int:
         """The epoch new tokens are stored under."""
-        return len(self._index)
+        return self.peppers.epoch
 
     def index_token(self, token: bytes) -> tuple[int, bytes]:
-        """Return a token as the hub stores it: a signed 64-bit look-up and an independent 128-bit value.
-
-        A rotation re-wraps what is stored (``t′ = HMAC(K2, t)``), so a fresh token goes through every epoch in turn,
-        each time as it would have been stored: cut to the 24 bytes of look-up and value.
-        """
-        for key in self._index:
-            token = hmac.digest(key, token, "sha256")[:_STORED]
-        return int.from_bytes(token[:8], "big", signed=True), token[8:]
+        """Return a token as the hub stores it now: a signed 64-bit look-up and an independent 128-bit value."""
+        newest = self.peppers.forms(token)[-1]
+        return newest.lookup, newest.value
 
     def record_key(self, partner: str, record_key: str) -> bytes:
         """Return the 16 bytes a partner's record key is stored as."""

@@ -119,6 +119,14 @@ class HubClient:
         """Return counts over the index (DPO, operator)."""
         return _object(self._transport.call_json("GET", f"{self._url}/v1/index/stats", bearer=self._bearer()))
 
+    def rotations(self) -> dict[str, Any]:
+        """Return how rotations of keys stand (DPO, operator)."""
+        return self._get("/v1/index/rotations", _object)
+
+    def rotate(self, what: str, **of: object) -> dict[str, Any]:
+        """Begin a rotation of ``what``, or go on with it; returns :meth:`rotations` (operator)."""
+        return self._post("/v1/index/rotations", {"what": what, **of}, _object)
+
     def suspend(self, slug: str, suspended: bool, reason: str) -> dict[str, Any]:
         """Suspend a partner at the hub, or end its suspension (operator)."""
         return self._post("/v1/partners/suspend", {"slug": slug, "suspended": suspended, "reason": reason}, _object)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hub.cli.index import index
 from hub.cli.index_review import notices, review, stats
+from hub.cli.index_rotate import rotate
 from hub.cli.index_split import records, split
 
-for command in (review, split, records, stats, notices):
+for command in (review, split, records, stats, notices, rotate):
     index.add_command(command)
 
 __all__ = ["index"]

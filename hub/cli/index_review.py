@@ -102,7 +102,7 @@ def decide(review_id: str, decision: str, home: Path, reason: str, as_json: bool
 @click.option("--as", "principal", default="dpo", show_default=True, type=click.Choice(["dpo", "operator"]))
 @json_option
 def stats(home: Path, principal: str, as_json: bool) -> None:
-    """Count persons, records, links by rule, tokens by kind, doubts, floods. No person.
+    """Count persons, records, links by rule, tokens by kind and epoch, doubts, floods. No person.
 
     \b
     Example:  maillon index stats --home dpo
@@ -112,7 +112,8 @@ def stats(home: Path, principal: str, as_json: bool) -> None:
     many = [
         (name, key, str(n)) for name in ("records", "links", "reviews", "tokens") for key, n in answer[name].items()
     ]
-    print_answer(answer, as_json, *table(("what", "of", "number"), single + many))
+    epochs = [("records under epoch", str(each["epoch"]), str(each["records"])) for each in answer["epochs"]]
+    print_answer(answer, as_json, *table(("what", "of", "number"), single + many + epochs))
 
 
 @click.command("notices")

@@ -1,5 +1,5 @@
 """What runs by itself: forgetting used-once values and old checkpoints, ending what is kept no longer, taking a new
-directory or policy, having the log cosigned."""
+directory or policy, having the log cosigned, going on with a rotation of keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from connectors.kit.runtime.errors import MaillonError
 from hub.jobs import retention
 from hub.jobs.witnesses import Rounds
-from hub.services import log
+from hub.services import log, pepper_rotation
+from hub.services.pepper_rotation import Rotator
 from hub.services.runtime import Hub
 
 _log = structlog.get_logger("hub")
@@ -32,6 +33,8 @@ def start(hub: Hub) -> BackgroundScheduler:
     # At once too: a hub that was off for months catches up before anybody asks.
     first = hub.clock.now() + timedelta(seconds=1)
     every(_quietly("retention", lambda: retention.keep(hub)), "interval", hours=1, next_run_time=first)
+    rotator = Rotator(hub.writer, hub.reads, hub.keyring)
+    every(_quietly("pepper", lambda: pepper_rotation.run(rotator)), "interval", seconds=1)
     if hub.settings.directory_seconds:
         seconds = hub.settings.directory_seconds
         every(_quietly("directory", hub.directory.refresh), "interval", seconds=seconds)

@@ -114,6 +114,11 @@ def _log_key(row: Columns, event: Event, keys: KeyBook) -> bool:  # noqa: ARG001
     return bool(event.body == said and row["at"] == event.at)
 
 
+def _rotation(row: Columns, event: Event, keys: KeyBook) -> bool:  # noqa: ARG001
+    said = {name: row[name] for name in ("event", "epoch", "partner", "check")}
+    return bool(event.body == said and row["at"] == event.at)
+
+
 CONSENT: Final = Table(
     "consent_event",
     ("seq", "person_id", "record_id", "kind", "collector", "jws_digest", "salt", "receipt_id", "at"),
@@ -129,6 +134,7 @@ PARTNER: Final = Table("partner_event", ("seq", "slug", "suspended", "reason", "
 POLICY: Final = Table("policy_version", ("seq", "version", "at"), _policy)
 DIRECTORY: Final = Table("directory_version", ("seq", "version", "digest", "at"), _directory)
 LOG_KEY: Final = Table("log_key", ("seq", "action", "vkey", "at"), _log_key)
+ROTATION: Final = Table("rotation_event", ("seq", "event", "epoch", "partner", "check", "at"), _rotation)
 AGENT: Final = Table("access_agent", ("seq", "agent", "case"), lambda *_: True)
 FIELD: Final = Table("access_field", ("seq", "path", "status"), lambda *_: True)
 
@@ -137,10 +143,10 @@ OF_CLASS: Final[Mapping[str, tuple[Table, ...]]] = {
     "access": (ACCESS,),
     "match": (MATCH,),
     "policy": (PARTNER, POLICY),
-    "key": (DIRECTORY, LOG_KEY),
+    "key": (DIRECTORY, LOG_KEY, ROTATION),
     "erasure": (),
     "retention": (),
 }
 """An event has one row, in one of the tables of its class; those of a class without tables have none."""
-EVENT_TABLES: Final = (CONSENT, ACCESS, MATCH, PARTNER, POLICY, DIRECTORY, LOG_KEY)
+EVENT_TABLES: Final = (CONSENT, ACCESS, MATCH, PARTNER, POLICY, DIRECTORY, LOG_KEY, ROTATION)
 CHILDREN: Final = (AGENT, FIELD)

@@ -18,6 +18,7 @@ def stats(uow: UnitOfWork) -> dict[str, Any]:
         "records": counts.records(),
         "links": links,
         "tokens": counts.tokens(),
+        "epochs": [{"epoch": n, "records": count} for n, count in uow.rotations.records_by_epoch().items()],
         "reviews": uow.reviews.count(),
         "floods": links.get("foule", 0),
         "kept_apart": counts.kept_apart(),

@@ -7,7 +7,7 @@ registration ever joins two persons that exist.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -20,7 +20,8 @@ from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, New, Rev
 from hub.index.settle import Flood
 from hub.keyring import Keyring
 from hub.services.pseudonyms import refs_at
-from hub.store.index import IndexedToken
+from hub.services.two_epochs import Earlier, TwoEpochs, brought_up, forms
+from hub.store.index import Index, IndexedToken
 from hub.store.matches import Match, MatchKind
 from hub.store.pairs import FLOODED
 from hub.store.session import UnitOfWork
@@ -40,6 +41,8 @@ class Registration:
     tokens: tuple[IndexedToken, ...]
     flags: Mapping[str, str | int | bool]
     sections: frozenset[str]
+    earlier: Earlier = field(default_factory=dict)
+    """Its tokens as they may still be stored while the index is re-wrapped; empty as a rule."""
     held: bool = True
     """Whether the partner still holds anything under this key; its sections say nothing when it does not."""
 
@@ -70,14 +73,15 @@ def prepare(keyring: Keyring, partner: DirectoryPartner, records: Iterable[Mappi
                 "NIR tokens from a partner that may not use the NIR",
                 pointer=f"/records/{i}/tokens",
             )
-        keyed = [(kind, *keyring.index_token(token)) for kind, token in tokens.tokens]
+        keyed = [forms(keyring.peppers, kind, token) for kind, token in tokens.tokens]
         prepared.append(
             Registration(
                 record_key=record["record_key"],
                 stored_key=keyring.record_key(partner.slug, record["record_key"]),
-                tokens=tuple(IndexedToken(kind, keyring.index_epoch, lookup, value) for kind, lookup, value in keyed),
+                tokens=tuple(now for now, _ in keyed),
                 flags=tokens.flags,
                 sections=frozenset(record["sections"]),
+                earlier={old: now for _, before in keyed for old, now in before.items()},
                 held=record.get("held", True),
             )
         )
@@ -97,7 +101,8 @@ def register(
     and that person must not inherit the ref. Only the partner's own two registrations are compared there, so the
     refusal says nothing of what others hold.
     """
-    uow.index.expect(t for r in registrations for t in r.tokens if t.kind in LOOKUP_KINDS)
+    registrations = [_present(keyring, each) for each in registrations]
+    uow.index.expect(t for r in registrations for t in (*r.tokens, *r.earlier) if t.kind in LOOKUP_KINDS)
     persons: list[PersonId | None] = []
     matches: list[Match] = []
     for registration in registrations:
@@ -131,9 +136,19 @@ def resolve(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> PersonId 
     return uow.persons.by_ref(slug, keyring.ref_lookup(slug, ref))
 
 
+def _present(keyring: Keyring, registration: Registration) -> Registration:
+    """Return a registration in the epoch of this very transaction: it may have been prepared in the one before."""
+    tokens, earlier = brought_up(keyring.peppers, registration.tokens, registration.earlier)
+    return registration if tokens is registration.tokens else replace(registration, tokens=tokens, earlier=earlier)
+
+
+def _index(uow: UnitOfWork, registration: Registration) -> Index | TwoEpochs:
+    return TwoEpochs(uow.index, registration.earlier) if registration.earlier else uow.index
+
+
 def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
     """Give a record nobody knows to the person it is about; return what was decided, for the log."""
-    answer = place(uow.index, slug, registration.tokens, registration.evidence)
+    answer = place(_index(uow, registration), slug, registration.tokens, registration.evidence)
     if isinstance(answer, Link):
         kind, person, rule = MatchKind.LINKED, PersonId(answer.person), answer.rule.value
     else:
@@ -158,7 +173,8 @@ def _correct(
 
     Return ``False``, and change nothing, when nothing is left of who the record was about.
     """
-    before = uow.index.tokens_of(person, record_id)
+    index = _index(uow, registration)
+    before = index.tokens_of(person, record_id)
     if before == frozenset(registration.tokens):
         # Names may be known to be rarer, or more common, than before: it counts from the next comparison on, and what
         # was settled stands.
@@ -167,8 +183,8 @@ def _correct(
     telling = {token for token in before if token.kind not in NAMESAKE_KINDS}
     if before and registration.tokens and telling.isdisjoint(registration.tokens):
         return False
-    found = candidates(uow.index, registration.tokens, registration.evidence)
-    others = uow.index.records_of(person, but=record_id)
+    found = candidates(index, registration.tokens, registration.evidence)
+    others = index.records_of(person, but=record_id)
     own = [Candidate(person, tuple(map(evidence, others)))]
     if others and not isinstance(match(registration.evidence, own), Link):
         # The correction no longer agrees with the person's other records: the index keeps what linked them.

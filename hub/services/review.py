@@ -14,6 +14,7 @@ from hub.index.rules import Candidate, IndexRecord, Link, Review, match
 from hub.keyring import Keyring
 from hub.services.matching import By, SplitMade, join, keep_apart, split
 from hub.services.register import resolve
+from hub.services.two_epochs import lift
 from hub.store.identity import LinkedRecord
 from hub.store.matches import Match, MatchKind
 from hub.store.reviews import APART, WAITING, ReviewRow, ReviewState
@@ -40,13 +41,13 @@ def search(uow: UnitOfWork, criteria: Mapping[str, Any]) -> dict[str, Any]:
     return {"reviews": shown, "next": rows[-1].review_id if len(rows) == limit else None}
 
 
-def show(uow: UnitOfWork, review_id: str) -> dict[str, Any]:
+def show(uow: UnitOfWork, keyring: Keyring, review_id: str) -> dict[str, Any]:
     """Return one doubt with every pair of records (schema ``review``), as their tokens and flags stand now.
 
     Raises ``MaillonError(NOT_FOUND)``.
     """
     row = _found(uow, review_id)
-    sides = [_side(uow, person) for person in (row.person, row.candidate)]
+    sides = [_side(uow, keyring, person) for person in (row.person, row.candidate)]
     pairs = [
         _pair(one, other, row.candidate, [record for _, record in sides[1]]) for one in sides[0] for other in sides[1]
     ]
@@ -89,7 +90,7 @@ def show_person(uow: UnitOfWork, keyring: Keyring, slug: str, ref: str) -> tuple
     Raises ``MaillonError(UNKNOWN_SUBJECT)``.
     """
     person = _meant(uow, keyring, slug, ref)
-    side = _side(uow, person)
+    side = _side(uow, keyring, person)
     pairs = [_pair(one, other, person, [other[1]]) for n, one in enumerate(side) for other in side[n + 1 :]]
     pairs.sort(key=lambda pair: len(pair["agree"]))
     return person, {"records": [_record(linked, record) for linked, record in side], "pairs": pairs[:MOST_PAIRS]}
@@ -137,12 +138,12 @@ def _summary(uow: UnitOfWork, row: ReviewRow) -> dict[str, Any]:
     }
 
 
-def _side(uow: UnitOfWork, person: PersonId) -> list[tuple[LinkedRecord, IndexRecord]]:
+def _side(uow: UnitOfWork, keyring: Keyring, person: PersonId) -> list[tuple[LinkedRecord, IndexRecord]]:
     side = []
     for linked in uow.identity.records_of(person):
         kinds: dict[str, set[bytes]] = {}
         for token in uow.index.tokens_of(person, linked.record_id):
-            kinds.setdefault(token.kind, set()).add(token.value)
+            kinds.setdefault(token.kind, set()).add(lift(keyring.peppers, token).value)
         side.append((linked, IndexRecord({kind: frozenset(held) for kind, held in kinds.items()}, linked.flags)))
     return side
 

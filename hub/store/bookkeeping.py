@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete
 from sqlalchemy.dialects.sqlite import insert
 
-from hub.store.tables import used_once
+from hub.store.bookkeeping_tables import used_once
 
 _USE = insert(used_once).on_conflict_do_nothing()
 

@@ -40,6 +40,7 @@ from hub.store.once import once
 from hub.store.partners import Partners
 from hub.store.persons import Persons
 from hub.store.reviews import Reviews
+from hub.store.rotation import Rotations
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
 from hub.store.sql import Sql
@@ -130,6 +131,11 @@ class UnitOfWork:
     def in_force(self) -> InForce:
         """Policies and log keys, each from its event on."""
         return InForce(self.connection, self.journal, self.at)
+
+    @once
+    def rotations(self) -> Rotations:
+        """Rotations of keys."""
+        return Rotations(self.connection, self.sql, self.journal, self.at)
 
     @once
     def erasures(self) -> Erasures:

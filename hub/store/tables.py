@@ -362,17 +362,6 @@ kept_consent = Table(
     PrimaryKeyConstraint("erasure_id", "seq"),
 )
 
-# Values that may be used once: token assertions and request nonces. Purged after ``expires_at``.
-used_once = Table(
-    "used_once",
-    hub,
-    Column("scope", String(64), nullable=False),
-    Column("digest", LargeBinary(32), nullable=False),
-    Column("expires_at", Instant, nullable=False),
-    PrimaryKeyConstraint("scope", "digest"),
-    Index("ix_used_once_expires_at", "expires_at"),
-)
-
 # ``person_id`` is the person; of a ``k_consent`` kept as proof the erasure, until ``expires_at``.
 person_secret = Table(
     "person_secret",
@@ -401,4 +390,5 @@ trace_key = Table(
 )
 
 ERASABLE = ("consent_event", "access_event", "access_field", "access_agent", "match_event")
-EVENT_TABLES = ("journal", "entry", "partner_event", "directory_version", "policy_version", "log_key", *ERASABLE)
+KEY_EVENTS = ("directory_version", "log_key", "rotation_event")
+EVENT_TABLES = ("journal", "entry", "partner_event", "policy_version", *KEY_EVENTS, *ERASABLE)

@@ -20,6 +20,7 @@ from hub.log_check.fsck import fsck
 from hub.log_check.trust import trust_of_home
 from hub.services import log
 from hub.store.matches import Match, MatchKind
+from hub.store.rotation import RotationStep
 from hub.store.session import UnitOfWork
 from tests.hub.conftest import World, record_key, tokens
 
@@ -108,8 +109,9 @@ def decide_who_is_whom(world: World) -> None:
 
 
 def _what_no_request_causes(uow: UnitOfWork) -> None:
-    """A policy taken, a decision about whose a record is."""
+    """A policy taken, a rotation, a decision about whose a record is."""
     uow.in_force.take_policy("f" * 64)
+    uow.rotations.append(RotationStep.PEPPER_BEGUN, 2, partner="caf", check="c" * 32)
     person = uow.connection.exec_driver_sql("SELECT min(person_id) FROM person").scalar_one()
     uow.matches.append_all([Match(kind, person, new_uuid(), "caf", {"rule": "nir"}) for kind in MatchKind])
 

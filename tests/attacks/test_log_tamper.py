@@ -47,6 +47,7 @@ LOGGED = (
     "log_key",
     "directory_version",
     "match_event",
+    "rotation_event",
     "subject_head",
     "absorbed",
     "consent_owner",
@@ -307,7 +308,7 @@ def test_the_newest_events_cut_off_and_everything_signed_again(scene: Scene) -> 
     for count in (1, 2, 5, last - 1):
 
         def cut(c: sqlite3.Connection, count: int = count) -> None:
-            for table in (*children, "policy_version", "directory_version", "journal"):
+            for table in (*children, "policy_version", "directory_version", "rotation_event", "journal"):
                 c.execute(f"DELETE FROM {table} WHERE seq > ?", (last - count,))
             rebuild(c, key)
 

@@ -35,6 +35,7 @@ from hub.store.index import Index, IndexedToken
 from hub.store.journal import Draft, leaf_of, opening_of
 from hub.store.matches import Match, MatchKind
 from hub.store.migrations import upgrade
+from hub.store.rotation import RotationStep
 from hub.store.sealing import canonical, envelope_of
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
@@ -149,6 +150,7 @@ def _everything(uow: UnitOfWork) -> PersonId:
     uow.partners.accept_directory(1, "d" * 43)
     uow.in_force.take_policy("p" * 64)
     uow.in_force.take_log_keys([LOG_KEY.verifier.vkey])
+    uow.rotations.append(RotationStep.PEPPER_BEGUN, 2, check="c" * 32)
     uow.consents.append(
         person, record_id="r", kind="granted", collector="ccas", jws="a.b.c", digest="d" * 43, salt=b"s" * 16
     )

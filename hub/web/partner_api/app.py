@@ -21,7 +21,7 @@ from hub.services.witnesses import Health
 from hub.web.common.http import JSON, answer, body, form, install
 from hub.web.common.pacing import Tick, padded
 from hub.web.common.quota import Quota
-from hub.web.partner_api import erasures, identity, log
+from hub.web.partner_api import erasures, identity, log, rotations
 
 T = TypeVar("T")
 
@@ -37,6 +37,13 @@ def create(hub: Hub) -> Flask:
     app.register_blueprint(_partner(hub, looked_up))
     app.register_blueprint(_oversight(hub, looked_up))
     app.register_blueprint(erasures.routes(hub, lambda: _principal(hub, Scope.DPO)))
+    app.register_blueprint(
+        rotations.routes(
+            hub,
+            operator=lambda: _principal(hub, Scope.OPERATOR),
+            overseer=lambda: _principal(hub, Scope.DPO, Scope.OPERATOR),
+        )
+    )
     app.register_blueprint(log.create(hub, lambda: _caller(hub)))
     app.register_blueprint(
         identity.routes(

@@ -35,7 +35,7 @@ def routes(
         reader, review_id, policy = audit.Reader(dpo().slug), body("review_lookup")["review_id"], hub.policy.get()
 
         def read(uow: Any) -> dict[str, Any]:
-            shown = review.show(uow, review_id)
+            shown = review.show(uow, hub.keyring, review_id)
             audit.log_index_reading(uow, policy, reader, None, {"review_id": review_id}, len(shown["pairs"]))
             return shown
 

@@ -1,0 +1,68 @@
+"""``maillon index rotate``: new keys while the hub serves. The hub does the work; the command begins it and watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from connectors.kit.hub_client import HubClient
+from hub.cli.homes import hub_client
+from hub.cli.index_review import hub_home
+from hub.cli.output import json_option, print_answer, progress_bar
+
+_EVERY: Final = 0.5
+"""Seconds between two looks at how far it is."""
+_KEEP_KEYS: Final = "Copy the keys now (maillon backup keys): an older copy of keyring.json opens this index no more."
+
+
+@click.command("rotate")
+@click.option(
+    "--pepper", is_flag=True, help="The key the index's tokens are stored under. No partner has to do anything."
+)
+@click.option("--status", is_flag=True, help="Only tell how rotations stand.")
+@click.option("--no-wait", is_flag=True, help="Begin it and come back: the hub goes on by itself.")
+@hub_home
+@json_option
+def rotate(pepper: bool, status: bool, no_wait: bool, home: Path, as_json: bool) -> None:
+    """Give the index a new key while the hub serves; begun again, it goes on with the one under way.
+
+    The hub re-wraps its tokens record by record and is open to everybody meanwhile, with the same answers. Stopping
+    this command, or the hub, stops nothing: the hub goes on when it is back. Needs the operator's key.
+
+    \b
+    Example:  maillon index rotate --pepper --home /srv/maillon/hub
+    """
+    if pepper is status:
+        raise click.UsageError("one of --pepper, --status")
+    client = hub_client(home, "operator")
+    if status:
+        standing = client.rotations()
+        print_answer(standing, as_json, *_lines(standing))
+        return
+    standing = client.rotate("pepper")
+    if not no_wait:
+        standing = _watch(client, standing, time.sleep)
+    print_answer(standing, as_json, *_lines(standing), _KEEP_KEYS)
+
+
+def _watch(client: HubClient, standing: dict[str, Any], wait: Callable[[float], None]) -> dict[str, Any]:
+    try:
+        while standing["pepper"]["state"] == "running":
+            progress_bar(round(standing["pepper"]["share"] * 1000), 1000, f"{standing['pepper']['rewrapped']} records")
+            wait(_EVERY)
+            standing = client.rotations()
+        progress_bar(1, 1, f"{standing['pepper']['rewrapped']} records")
+    finally:
+        click.echo(err=True)
+    return standing
+
+
+def _lines(standing: dict[str, Any]) -> list[str]:
+    pepper = standing["pepper"]
+    if pepper["state"] == "running":
+        return [f"Index pepper: going over to epoch {pepper['epoch']}, {pepper['share']:.0%} of the index."]
+    return [f"Index pepper: epoch {pepper['epoch']}, every record is under it."]
