@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from connectors.kit.tokens import rarity_flags
 ENOUGH_TO_COUNT: Final = 10_000
 """Persons from which the edge's own records say something. Below, a name borne by nobody else there is not rare, and a
 given name seen once not misspelt: what such a count said could make a twin's name look like a slip."""
+MOST_COUNTED: Final = 500_000
+"""Persons beyond which more tell little, and their names would take the memory: that many are drawn, by their keys."""
 COUNTED: Final = "counted"
 """``Kept.source`` of shares counted in the edge's own records; a table given is named by its file's."""
 PAGE: Final = 500
@@ -31,10 +33,11 @@ _TABLE: Final = (
     " at INTEGER NOT NULL, persons INTEGER NOT NULL, applied INTEGER, body BLOB NOT NULL)"
 )
 _ONE_OF_EACH: Final = (
-    "SELECT i.rowid, i.key, i.format, i.body FROM identity i WHERE i.rowid > ?"
+    "SELECT i.rowid, i.key, i.format, i.body FROM identity i WHERE i.rowid > ? AND i.key < ?"
     " AND i.format = (SELECT min(format) FROM identity WHERE key = i.key) ORDER BY i.rowid LIMIT ?"
 )
 _EVERY: Final = "SELECT rowid, key, format, body FROM identity WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_KEY_BYTES: Final = 16
 
 _Row = tuple[int, bytes, str, dict[str, Any]]
 
@@ -93,7 +96,8 @@ class Names:
 
         ``persons`` is in how many of the records held names were counted, 0 for a table none of them completed.
         """
-        body = self._rows.seal({"source": source, "shares": asdict(shares)}, b"name_shares")
+        said = {each.name: getattr(shares, each.name) for each in fields(shares)}  # ``asdict`` would copy every name
+        body = self._rows.seal({"source": source, "shares": said}, b"name_shares")
         with self._batch():
             self._execute(
                 "INSERT INTO name_shares VALUES (1, 1, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -102,10 +106,18 @@ class Names:
                 *(int(at.timestamp()), persons, body),
             )
 
-    def count(self) -> tuple[NameShares, int]:
-        """Return the shares counted in the records held, each local id once, and in how many."""
+    def count(self, most: int = MOST_COUNTED) -> tuple[NameShares, int]:
+        """Return the shares counted in the records held, each local id once, and in how many.
+
+        Of many more than ``most`` persons, about that many drawn at random: a file in the order of names says nothing
+        of those further down.
+        """
         count, persons = NameCount(), 0
-        for _, _, _, said in self._walk(_ONE_OF_EACH):
+        held = self._all("SELECT count(*) FROM subject")[0][0]
+        # Keys are keyed digests: those below a bound are a random draw of persons.
+        bound = 256**_KEY_BYTES * most // max(held, most)
+        last = b"\xff" * (_KEY_BYTES + 1) if held <= most else bound.to_bytes(_KEY_BYTES, "big")
+        for _, _, _, said in self._walk(_ONE_OF_EACH, last):
             count.add([_identity(said)])
             persons += 1
         return count.shares(), persons
@@ -129,17 +141,20 @@ class Names:
         self.keep(self.shares().beside(counted), persons, source=self._content()["source"], at=at)
         return True
 
-    def apply(self) -> int:
+    def apply(self, progress: Callable[[int], None] = lambda _: None) -> int:
         """Have every record held say what the shares in force say; return how many changed: they are told again.
 
-        Goes on where it stood when it was cut short, and does nothing when it was not.
+        Goes on where it stood when it was cut short, and does nothing when it was not. ``progress`` is called after
+        each commit with the records gone through.
         """
-        changed = 0
+        changed = through = 0
         while (cursor := self._applied()) is not None:
             with self._batch():
-                page = list(self._walk(_EVERY, cursor, pages=1))
+                page = list(self._walk(_EVERY, after=cursor, pages=1))
                 changed += sum(self._bring_in_line(*row) for row in page)
                 self._execute("UPDATE name_shares SET applied = ?", page[-1][0] if page else None)
+            through += len(page)
+            progress(through)
         return changed
 
     def _applied(self) -> int | None:
@@ -156,8 +171,8 @@ class Names:
         self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return True
 
-    def _walk(self, query: str, after: int = 0, pages: int | None = None) -> Iterator[_Row]:
-        while rows := self._all(query, after, PAGE):
+    def _walk(self, query: str, *given: Any, after: int = 0, pages: int | None = None) -> Iterator[_Row]:
+        while rows := self._all(query, after, *given, PAGE):
             for rowid, key, format, body in rows:
                 yield rowid, key, format, self._rows.unseal(body, b"identity", key, format.encode())
             after, pages = rows[-1][0], None if pages is None else pages - 1

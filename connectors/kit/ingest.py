@@ -59,6 +59,8 @@ class IngestReport:
     """Records a complete file no longer has, taken away."""
     removals_held: int = 0
     """Records a complete file no longer has, too many to take away unasked: nothing was removed."""
+    classed: int = 0
+    """Records gone through since the edge knows how common their names are: once, after the first large file."""
 
     def as_dict(self) -> dict[str, object]:
         """Return the report as plain JSON, codes in alphabetical order."""
@@ -170,14 +172,23 @@ def ingest(
         with store.batch():
             store.remember_file(digest, mapping, clock.now())
             bookmark.drop()
-    settle_names(store, clock)
+
+    def classed(through: int) -> None:
+        report.classed = through
+        if progress is not None:
+            progress(report)
+
+    settle_names(store, clock, classed)
     return report
 
 
-def settle_names(store: EdgeStore, clock: Clock) -> None:
-    """Count how common names are once there is enough to count, before the hub is told of anybody."""
+def settle_names(store: EdgeStore, clock: Clock, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Count how common names are once there is enough to count, before the hub is told of anybody.
+
+    ``progress`` is called after each commit with the records gone through.
+    """
     store.names.count_once(clock.now())
-    store.names.apply()
+    store.names.apply(progress)
 
 
 def ingest_stream(

@@ -53,7 +53,7 @@ class NameShares:
         The most common of its forms counts, so that half a rare compound name is as common as the half.
         """
         names = (*identity.surnames, *identity.surname_parts)
-        if not names or not identity.givens.first or not self.surnames:
+        if not names or not identity.givens.first or not (self.surnames or self.unlisted_surname < 1):
             return 0
         surname = max(self.surnames.get(name, self.unlisted_surname) for name in names)
         given = max(self.givens.get(name, 0.0) for name in identity.givens.first)
@@ -116,6 +116,7 @@ class NameCount:
         """Return the shares; with nobody counted, those of a table that knows nothing."""
         if not self._persons:
             return UNKNOWN_SHARES
-        surnames = {name: min(1.0, (count + 2) / self._persons) for name, count in self._surnames.items()}
+        # A surname seen once is as good as not listed, and most are: the table is several times as small without them.
+        surnames = {name: min(1.0, (n + 2) / self._persons) for name, n in self._surnames.items() if n > 1}
         givens = {name: min(1.0, (n + 2) / self._persons) for name, n in self._givens.items() if n >= _SEEN_ENOUGH}
-        return NameShares(surnames, givens, min(1.0, 2 / self._persons), complete_givens=True)
+        return NameShares(surnames, givens, min(1.0, 3 / self._persons), complete_givens=True)

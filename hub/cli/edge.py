@@ -341,6 +341,7 @@ def ingest_files(
 
         def progress(report: kit.IngestReport) -> None:
             told = f"{report.resumed + report.records:,} records, {report.quarantined.total():,} set aside"
+            told += f", {report.classed:,} classed by how common their names are" if report.classed else ""
             progress_bar(report.bytes_read, report.bytes_total, told)
 
         report = kit.ingest(

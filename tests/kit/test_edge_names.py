@@ -16,7 +16,7 @@ from connectors.kit.edge_names import COUNTED, Kept, Names
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.identity import parse_identity
 from connectors.kit.ingest import ingest
-from connectors.kit.partner import PartnerFolder, bundled_directory
+from connectors.kit.partner import PartnerFolder, SourceFile, bundled_directory
 from connectors.kit.rarity import UNKNOWN_SHARES, NameCount, NameShares, read_shares
 from connectors.kit.registration import register_pending
 from connectors.kit.runtime.clock import FakeClock
@@ -70,7 +70,7 @@ def test_enough_persons_are_counted_once_before_the_hub_hears_of_them(
     own = NameCount()
     own.add(parse_identity(store.identity_of(f"D-{n}") or {}) for n in range(40))
     assert store.names.shares() == own.shares()
-    assert store.names.kept() == Kept(COUNTED, AT, 40, 40, 1, is_applied=True)
+    assert store.names.kept() == Kept(COUNTED, AT, 40, 0, 1, is_applied=True)  # each surname but once
     hub = Hub()
     register_pending(store, hub)
     expected = tokens_of(parse_identity(store.identity_of("D-7") or {}), TOKENISER, own.shares())
@@ -82,6 +82,25 @@ def test_enough_persons_are_counted_once_before_the_hub_hears_of_them(
     again = Hub()
     register_pending(store, again)
     assert len(again.records) == 20
+
+
+def test_of_many_persons_some_are_drawn_whatever_their_order(
+    departement: PartnerFolder, store: EdgeStore, tmp_path: Path
+) -> None:
+    run(departement, store, write(tmp_path / "a.csv", *map(row, range(400))))
+    shares, persons = store.names.count(most=100)
+    assert 70 <= persons <= 130  # the keys decide, always alike
+    assert shares.unlisted_surname == 3 / persons
+    assert store.names.count(most=399)[1] <= store.names.count(most=400)[1] == 400
+    assert store.names.count(most=0)[1] == 0
+
+
+def test_ingest_says_how_far_it_is(departement: PartnerFolder, store: EdgeStore, tmp_path: Path, table: Path) -> None:
+    store.names.keep(read_shares(table), 0, source="noms.csv", at=AT)
+    told: list[int] = []
+    files = [SourceFile(write(tmp_path / "a.csv", *map(row, range(10))), "accompagnement")]
+    ingest(files, departement, store, TOKENISER, FakeClock(AT), lambda report: told.append(report.classed))
+    assert told[-1] == 10
 
 
 def test_ingest_counts_by_itself(

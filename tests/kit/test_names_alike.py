@@ -153,7 +153,7 @@ def test_names_counted_in_a_file_are_as_common_as_they_may_be() -> None:
     count.add([ANNE] * 98 + [parse_identity({"nom_naissance": "Martin", "prenoms": "Zoé"})] * 2)
     shares = count.shares()
     assert shares.surnames["MARTIN"] == pytest.approx(0.04)  # seen twice: perhaps four times
-    assert shares.unlisted_surname == pytest.approx(0.02)
+    assert shares.unlisted_surname == pytest.approx(0.03)  # one seen once is not listed: perhaps three times
     assert "SOLENN" in shares.givens
     assert "ZOE" not in shares.givens  # twice may be a slip made twice
     assert NameCount().shares() == UNKNOWN_SHARES
