@@ -7,12 +7,13 @@ transaction (DESIGN §8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, delete, insert, update
 
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
@@ -29,6 +30,7 @@ _INSERT = (
     'INSERT INTO journal (seq, event_id, class, "at", commitment, ciphertext_digest, sealed) '
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_HEADS = "SELECT person_id, n, leaf_hash FROM subject_head WHERE person_id IN (SELECT value FROM json_each(?))"
 _HEAD = "SELECT n, leaf_hash FROM subject_head WHERE person_id = ?"
 _HEAD_AND_LENGTH = (
     "SELECT n, leaf_hash, (SELECT coalesce(max(seq), 0) FROM journal) FROM subject_head WHERE person_id = ?"
@@ -97,7 +99,7 @@ class Journal:
             return []
         traced = {d.person for d in drafts if d.person is not None and d.event_class is not EventClass.CONSENT}
         traces = self._secrets.traces(traced, self._at) if traced else {}
-        heads = {person: self.head(person) for person in {d.person for d in drafts if d.person is not None}}
+        heads = self._heads({draft.person for draft in drafts if draft.person is not None})
         at_us, seq = Instant.to_microseconds(self._at), self.length()
         rows: list[tuple[object, ...]] = []
         done: list[Appended] = []
@@ -116,7 +118,7 @@ class Journal:
                 heads[draft.person] = (link.n, leaf_hash(made.leaf.encode()))
             rows.append(row)
             done.append(made)
-        self._sql.run_all(_INSERT, rows)
+        self._sql.add_all(_INSERT, rows)
         if heads:
             self._sql.run_all(_MOVE, [(n, newest, person) for person, (n, newest) in heads.items()])
         return done
@@ -125,6 +127,10 @@ class Journal:
         """Return how many events a person has had, and the leaf hash of the newest; a person there must be."""
         (row,) = self._sql.rows(_HEAD, (person,))
         return row[0], row[1]
+
+    def _heads(self, persons: Collection[PersonId]) -> dict[PersonId, tuple[int, bytes | None]]:
+        rows = self._sql.rows(_HEADS, (orjson.dumps(list(persons)).decode(),)) if persons else []
+        return {PersonId(person): (n, newest) for person, n, newest in rows}
 
     def length(self) -> int:
         """Return the sequence number of the last event, 0 when there is none."""

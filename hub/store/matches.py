@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert
-
 from connectors.kit.runtime.ids import PersonId
 from consent.ledger.leaf import EventClass
 from hub.store.journal import Draft, Journal
-from hub.store.tables import match_event
+from hub.store.sql import Sql
 
-_INSERT = insert(match_event)
+_INSERT = "INSERT INTO match_event (seq, subject_tag, kind) VALUES (?, ?, ?)"
 
 
 class MatchKind(StrEnum):
@@ -54,9 +52,9 @@ class Match:
 class Matches:
     """Rows of ``match_event``."""
 
-    def __init__(self, connection: Connection, journal: Journal) -> None:
+    def __init__(self, sql: Sql, journal: Journal) -> None:
         """Bind to one transaction."""
-        self._connection = connection
+        self._sql = sql
         self._journal = journal
 
     def append_all(self, matches: Sequence[Match]) -> list[int]:
@@ -75,10 +73,6 @@ class Matches:
             for match in matches
         ]
         appended = self._journal.append_all(drafts)
-        rows = [
-            {"seq": each.seq, "subject_tag": each.tag, "kind": match.kind.value}
-            for each, match in zip(appended, matches, strict=True)
-        ]
-        if rows:
-            self._connection.execute(_INSERT, rows)
+        rows = [(each.seq, each.tag, match.kind.value) for each, match in zip(appended, matches, strict=True)]
+        self._sql.run_all(_INSERT, rows)
         return [each.seq for each in appended]

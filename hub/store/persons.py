@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import orjson
-from sqlalchemy import Connection, bindparam, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
 from hub.store.sql import Sql
-from hub.store.tables import holding, link, person, person_ref, record, subject_head
+from hub.store.tables import Instant, holding, person, person_ref, record
 
 # What every pull reads. Written once: building a statement costs more than running it.
 _VERSION = select(person.c.version).where(person.c.person_id == bindparam("person_id"))
 _HOLDINGS = select(holding.c.partner, holding.c.section).where(holding.c.person_id == bindparam("person_id"))
 _BY_REF = "SELECT person_id FROM person_ref WHERE lookup = ? AND partner = ?"
+# Every registration's, plain SQL too (ADR 0017).
+_ADD_PERSON = "INSERT INTO person (person_id, created_at, provisional) VALUES (?, ?, ?)"
+_ADD_HEAD = "INSERT INTO subject_head (person_id, n, leaf_hash) VALUES (?, 0, NULL)"
+_ADD_RECORD = "INSERT INTO record (record_id, partner, record_key, flags, created_at) VALUES (?, ?, ?, ?, ?)"
+_ADD_LINK = "INSERT INTO link (person_id, record_id, since, rule, actor) VALUES (?, ?, ?, ?, ?)"
+_ADD_HOLDING = "INSERT INTO holding (person_id, partner, record_id, section, since) VALUES (?, ?, ?, ?, ?)"
+_ADD_REF = (
+    "INSERT INTO person_ref (person_id, partner, epoch, lookup, secret_of) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO NOTHING"
+)
+_RECORD_OF = (
+    "SELECT r.record_id, l.person_id FROM record r JOIN link l ON l.record_id = r.record_id AND l.until IS NULL "
+    "WHERE r.partner = ? AND r.record_key = ?"
+)
+_DECLARED = "SELECT section FROM holding WHERE person_id = ? AND partner = ? AND record_id = ?"
+_UNDECLARE = "DELETE FROM holding WHERE person_id = ? AND partner = ? AND record_id = ? AND section = ?"
 _MEANT_BY = select(person_ref.c.lookup, person_ref.c.person_id).where(
     person_ref.c.lookup.in_(bindparam("lookups", expanding=True))
 )
-_ADD_REF = upsert(person_ref).on_conflict_do_nothing()
 _REFS_AT = (
     select(person_ref.c.person_id, person_ref.c.secret_of)
     .where(person_ref.c.person_id.in_(bindparam("persons", expanding=True)))
@@ -34,19 +48,6 @@ _REFS_OF = (
     .where(person_ref.c.person_id == bindparam("person_id"), person_ref.c.epoch == bindparam("epoch"))
     .order_by(person_ref.c.secret_of)
 )
-
-_RECORD_OF = (
-    select(record.c.record_id, link.c.person_id)
-    .join(link, (link.c.record_id == record.c.record_id) & link.c.until.is_(None))
-    .where(record.c.partner == bindparam("partner"), record.c.record_key == bindparam("key"))
-)
-_DECLARED = select(holding.c.section).where(
-    holding.c.person_id == bindparam("person"),
-    holding.c.partner == bindparam("partner"),
-    holding.c.record_id == bindparam("record"),
-)
-_ADD_PERSON, _ADD_HEAD = insert(person), insert(subject_head)
-_ADD_RECORD, _ADD_LINK, _ADD_HOLDING = insert(record), insert(link), insert(holding)
 
 K = TypeVar("K")
 
@@ -82,15 +83,8 @@ class Persons:
     def create(self, *, provisional: bool) -> PersonId:
         """Return a new person's id."""
         person_id = PersonId(new_uuid())
-        self._connection.execute(
-            _ADD_PERSON,
-            {
-                "person_id": person_id,
-                "created_at": self._at,
-                "provisional": provisional,
-            },
-        )
-        self._connection.execute(_ADD_HEAD, {"person_id": person_id, "n": 0, "leaf_hash": None})
+        self._sql.run(_ADD_PERSON, (person_id, Instant.to_microseconds(self._at), provisional))
+        self._sql.run(_ADD_HEAD, (person_id,))
         return person_id
 
     def version(self, person_id: PersonId) -> int:
@@ -103,8 +97,8 @@ class Persons:
 
     def record_of(self, partner: str, record_key: bytes) -> tuple[str, PersonId] | None:
         """Return the record a partner already registered under ``record_key`` and the person it belongs to now."""
-        row = self._connection.execute(_RECORD_OF, {"partner": partner, "key": record_key}).first()
-        return None if row is None else (row.record_id, PersonId(row.person_id))
+        row = self._sql.row(_RECORD_OF, (partner, record_key))
+        return None if row is None else (row[0], PersonId(row[1]))
 
     def add_record(
         self,
@@ -117,27 +111,10 @@ class Persons:
         actor: str,
     ) -> str:
         """Add a record, linked to ``person_id`` by ``rule`` on the word of ``actor``; return its id."""
-        record_id = new_uuid()
-        self._connection.execute(
-            _ADD_RECORD,
-            {
-                "record_id": record_id,
-                "partner": partner,
-                "record_key": record_key,
-                "flags": orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode(),
-                "created_at": self._at,
-            },
-        )
-        self._connection.execute(
-            _ADD_LINK,
-            {
-                "person_id": person_id,
-                "record_id": record_id,
-                "since": self._at,
-                "rule": rule,
-                "actor": actor,
-            },
-        )
+        record_id, at = new_uuid(), Instant.to_microseconds(self._at)
+        told = orjson.dumps(flags, option=orjson.OPT_SORT_KEYS).decode()
+        self._sql.run(_ADD_RECORD, (record_id, partner, record_key, told, at))
+        self._sql.run(_ADD_LINK, (person_id, record_id, at, rule, actor))
         return record_id
 
     def set_flags(self, record_id: str, flags: Mapping[str, object]) -> None:
@@ -151,26 +128,11 @@ class Persons:
     ) -> None:
         """Make ``sections`` what ``partner`` declares to hold through this record (none: it does not say); a new record
         has declared nothing yet."""
-        mine = (holding.c.person_id == person_id) & (holding.c.partner == partner) & (holding.c.record_id == record_id)
+        mine, since = (person_id, partner, record_id), Instant.to_microseconds(self._at)
         wanted = set(sections) or {""}
-        names = {"person": person_id, "partner": partner, "record": record_id}
-        had = set() if is_new else set(self._connection.execute(_DECLARED, names).scalars())
-        if had - wanted:
-            self._connection.execute(holding.delete().where(mine & holding.c.section.in_(had - wanted)))
-        if wanted - had:
-            self._connection.execute(
-                _ADD_HOLDING,
-                [
-                    {
-                        "person_id": person_id,
-                        "partner": partner,
-                        "record_id": record_id,
-                        "section": section,
-                        "since": self._at,
-                    }
-                    for section in sorted(wanted - had)
-                ],
-            )
+        had = set() if is_new else {section for (section,) in self._sql.rows(_DECLARED, mine)}
+        self._sql.run_all(_UNDECLARE, [(*mine, section) for section in sorted(had - wanted)])
+        self._sql.run_all(_ADD_HOLDING, [(*mine, section, since) for section in sorted(wanted - had)])
 
     def undeclare(self, person_id: PersonId, partner: str, record_id: str) -> None:
         """Forget that ``partner`` holds anything through this record."""
@@ -190,8 +152,7 @@ class Persons:
 
     def add_refs(self, rows: Sequence[RefRow]) -> None:
         """Remember keyed look-ups of refs; one that is there stays as it is."""
-        if rows:
-            self._connection.execute(_ADD_REF, [asdict(row) for row in rows])
+        self._sql.run_all(_ADD_REF, [(r.person_id, r.partner, r.epoch, r.lookup, r.secret_of) for r in rows])
 
     def meant_by(self, lookups: Collection[bytes]) -> dict[bytes, PersonId]:
         """Return whom each of ``lookups`` that is taken means."""

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from sqlalchemy.exc import DBAPIError
 
 from connectors.kit.runtime.clock import Clock
@@ -28,7 +28,8 @@ from hub.store.backup import copy_database
 from hub.store.engine import open_engine, truncate_wal
 from hub.store.key_cache import MOST_CONTENTS, MOST_KEYS, KeyCache
 from hub.store.migrations import upgrade
-from hub.store.tables import person_secret, trace_key
+from hub.store.sql import Sql
+from hub.store.tables import Instant, person_secret, trace_key
 from hub.store.trace import Trace, end_of_traces, month_of, trace_use
 from hub.wrapping import WrappingKeys, bucket_of
 
@@ -39,6 +40,8 @@ K_CONSENT: Final = "k_consent"
 _KEY: Final = 32
 _TAG: Final = 16
 
+_ADD_SECRET = "INSERT INTO person_secret (person_id, use, wrapped, created_at) VALUES (?, ?, ?, ?)"  # noqa: S105 - SQL
+_ADD_TRACE = "INSERT INTO trace_key (owner_id, month, tag, wrapped, expires_at, restricted) VALUES (?, ?, ?, ?, ?, ?)"
 # Written once: building a statement costs more than running it.
 _SECRETS = select(person_secret.c.person_id, person_secret.c.use, person_secret.c.wrapped).where(
     person_secret.c.use == bindparam("use"), person_secret.c.person_id.in_(bindparam("persons", expanding=True))
@@ -188,20 +191,18 @@ class SecretStore:
         drawn = self._drawn
         if not drawn.secrets and not drawn.traces:
             return
-        now, wrap = self._clock.now(), self._wrapping.wrap
+        now, wrap = Instant.to_microseconds(self._clock.now()), self._wrapping.wrap
         try:
             # The lock: a bucket must not change its keys between the wrapping and the commit.
             with self._lock:
                 self._settle()
                 with self._engine.begin() as connection:
-                    if drawn.secrets:
-                        rows = [
-                            {"person_id": person, "use": use, "wrapped": wrap(person, use, secret), "created_at": now}
-                            for (person, use), secret in drawn.secrets.items()
-                        ]
-                        connection.execute(insert(person_secret), rows)
-                    if drawn.traces:
-                        connection.execute(insert(trace_key), [self._trace_row(t) for t in drawn.traces.values()])
+                    sql = Sql(connection)
+                    made = [
+                        (person, use, wrap(person, use, each), now) for (person, use), each in drawn.secrets.items()
+                    ]
+                    sql.run_all(_ADD_SECRET, sorted(made))
+                    sql.run_all(_ADD_TRACE, sorted(self._trace_row(trace) for trace in drawn.traces.values()))
         except DBAPIError as error:
             raise MaillonError(ErrorKind.STORAGE, "a person's secret could not be written") from error
         self._drawn = _Drawn()
@@ -215,15 +216,10 @@ class SecretStore:
         """Forget what was drawn and is not durable: the batch that drew it failed."""
         self._drawn = _Drawn()
 
-    def _trace_row(self, trace: Trace) -> dict[str, object]:
-        return {
-            "owner_id": trace.owner,
-            "month": trace.month,
-            "tag": trace.tag,
-            "wrapped": self._wrapping.wrap(trace.owner, trace_use(trace.month), trace.key),
-            "expires_at": trace.expires_at,
-            "restricted": trace.restricted,
-        }
+    def _trace_row(self, trace: Trace) -> tuple[str, str, bytes, bytes, int, bool]:
+        wrapped = self._wrapping.wrap(trace.owner, trace_use(trace.month), trace.key)
+        expires_at = Instant.to_microseconds(trace.expires_at)
+        return trace.owner, trace.month, trace.tag, wrapped, expires_at, trace.restricted
 
     # --- the end of secrets --------------------------------------------------------------------------------------
 

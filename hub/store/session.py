@@ -120,7 +120,7 @@ class UnitOfWork:
     @once
     def matches(self) -> Matches:
         """Decisions about whose a record is."""
-        return Matches(self.connection, self.journal)
+        return Matches(self.sql, self.journal)
 
     @once
     def partners(self) -> Partners:

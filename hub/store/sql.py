@@ -51,6 +51,17 @@ class Sql:
         except Exception as error:
             raise self._translated(statement, error) from error
 
+    def add_all(self, statement: str, many: Sequence[Sequence[object]]) -> None:
+        """Insert ``many`` rows by ``INSERT … VALUES (?, …)``, a hundred to a statement.
+
+        A statement that fires triggers can be undone by itself: SQLite then walks all that the savepoint around it has
+        set aside so far, which after thousands of pages takes longer than the insert.
+        """
+        for at in range(0, len(many), 100):
+            part = many[at : at + 100]
+            more = f", ({', '.join('?' * len(part[0]))})" * (len(part) - 1)
+            self.run(statement + more, [value for row in part for value in row])
+
     def _translated(self, statement: str, error: Exception) -> BaseException:
         base = self._connection.dialect.loaded_dbapi.Error
         # No values: an exception's text never shows them.
