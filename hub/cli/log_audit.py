@@ -53,9 +53,13 @@ def fsck_command(
         "opened": report.opened,
         "emptied": report.emptied,
         "against": len(against),
+        "cosigned": dict(report.cosigned),
     }
     if found is None:
         lines = [f"Nothing wrong: {report.leaves} leaves, {report.opened} events opened, {report.emptied} emptied."]
+        lines += [f"Cosigned up to leaf {size}: {name}" for name, size in sorted(report.cosigned.items())]
+        if not report.cosigned:
+            lines.append("Cosigned by no witness of the directory: nobody but the hub stands behind this log.")
         if not against:
             lines.append("Not compared with a checkpoint kept elsewhere (--against).")
     else:

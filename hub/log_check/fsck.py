@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hub.log_check.events import check_contents, check_events
@@ -20,12 +20,14 @@ Step = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of it: the first thing wrong, or None; how many leaves, and how many events were opened and emptied."""
+    """What came of it: the first thing wrong, or None; how many leaves, how many events were opened and emptied, and
+    the largest tree each witness of the directory has verifiably cosigned, by its key's name."""
 
     finding: Finding | None
     leaves: int = 0
     opened: int = 0
     emptied: int = 0
+    cosigned: Mapping[str, int] = field(default_factory=dict)
 
 
 def fsck(database: Path, trust: Trust, *, home: Path | None = None, step: Step = lambda *_: None) -> Report:
@@ -48,4 +50,4 @@ def fsck(database: Path, trust: Trust, *, home: Path | None = None, step: Step =
                 told = check_events(snapshot, keys, lambda done, count: step("events", done, count))
     except Wrong as found:
         return Report(found.finding)
-    return Report(None, tree.size, told.opened, told.emptied)
+    return Report(None, tree.size, told.opened, told.emptied, tree.cosigned)

@@ -40,10 +40,12 @@ class Trust:
 
 @dataclass(slots=True)
 class Tree:
-    """What was computed: its size, and the root at each size that was asked for."""
+    """What was computed: its size, the root at each size that was asked for, and the largest size each witness (by its
+    key's name) has verifiably cosigned."""
 
     size: int = 0
     roots: dict[int, bytes] = field(default_factory=dict)
+    cosigned: dict[str, int] = field(default_factory=dict)
 
 
 def check_tree(snapshot: Snapshot, trust: Trust, progress: Progress) -> Tree:
@@ -60,7 +62,7 @@ def check_tree(snapshot: Snapshot, trust: Trust, progress: Progress) -> Tree:
     _check_outside(outside, tree)
     _check_head(snapshot, stored, tree)
     _check_checkpoints(stored, trust, tree)
-    _check_cosignatures(snapshot, {size: note for size, _, note, _ in stored}, trust)
+    _check_cosignatures(snapshot, {size: note for size, _, note, _ in stored}, trust, tree)
     return tree
 
 
@@ -242,7 +244,9 @@ def _check_checkpoints(stored: Sequence[Stored], trust: Trust, tree: Tree) -> No
         before = max(before, at)
 
 
-def _check_cosignatures(snapshot: Snapshot, notes: dict[int, bytes], trust: Trust) -> None:
+def _check_cosignatures(snapshot: Snapshot, notes: dict[int, bytes], trust: Trust, tree: Tree) -> None:
+    """Every cosignature there is must be its witness's. One that is gone is no alteration of the log: witnesses sign
+    when they can, and what each has signed by now is told (``tree.cosigned``)."""
     keys = {key.vkey: key for key in trust.witnesses} | {key.name: key for key in trust.witnesses}
     for size, name, line, at in snapshot.rows("SELECT size, witness, line, at FROM cosignature ORDER BY size, witness"):
         place = f"size {size} witness {name}"
@@ -251,6 +255,8 @@ def _check_cosignatures(snapshot: Snapshot, notes: dict[int, bytes], trust: Trus
             wrong("cosignature", place, "extra")
         if type(at) is not int or not isinstance(line, bytes):
             wrong("cosignature", place, "form")
+        if not isinstance(name, str) or not line.startswith(f"\u2014 {name} ".encode()):
+            wrong("cosignature", place, "cosignature")
         if key is None:
             continue  # of a witness that has left the directory: nobody counts it
         try:
@@ -259,6 +265,7 @@ def _check_cosignatures(snapshot: Snapshot, notes: dict[int, bytes], trust: Trus
             wrong("cosignature", place, "cosignature")
         if len(signed.signatures) != 1 or (note + line).count(b"\n\xe2\x80\x94") != note.count(b"\n\xe2\x80\x94") + 1:
             wrong("cosignature", place, "cosignature")
+        tree.cosigned[key.name] = size
 
 
 def _open_outside(note: bytes, trust: Trust) -> SignedCheckpoint:

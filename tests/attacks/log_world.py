@@ -6,17 +6,18 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from connectors.kit.runtime.ids import new_uuid
 from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import Directory
+from consent.ledger.note import KeyType, SignerKey, split_note
 from consent.model import EventKind
 from hub.app import close_hub
 from hub.log_check.finding import Finding, Wrong
-from hub.log_check.fsck import fsck
+from hub.log_check.fsck import Report, fsck
 from hub.log_check.trust import trust_of_home
 from hub.services import log
 from hub.store.matches import Match, MatchKind
@@ -32,6 +33,7 @@ class Kept:
     home: Path
     directory: Directory
     outside: bytes
+    witness: SignerKey
 
     def copy(self, folder: Path) -> Path:
         """Return a copy of the home in ``folder``."""
@@ -39,12 +41,15 @@ class Kept:
 
     def audit(self, home: Path, *, against: bool = True) -> Finding | None:
         """Return the first thing wrong with the hub of ``home``."""
-        notes = [self.outside] if against else []
         try:
-            trust = trust_of_home(home / "hub.db", self.directory, notes)
+            return self.report(home, against=against).finding
         except Wrong as found:
             return found.finding
-        return fsck(home / "hub.db", trust, home=home).finding
+
+    def report(self, home: Path, *, against: bool = True) -> Report:
+        """Return what the audit says of the hub of ``home``; raises ``Wrong`` for keys that do not follow."""
+        trust = trust_of_home(home / "hub.db", self.directory, [self.outside] if against else [])
+        return fsck(home / "hub.db", trust, home=home)
 
 
 @contextmanager
@@ -116,11 +121,27 @@ def _what_no_request_causes(uow: UnitOfWork) -> None:
     uow.matches.append_all([Match(kind, person, new_uuid(), "caf", {"rule": "nir"}) for kind in MatchKind])
 
 
+def cosign(uow: UnitOfWork, witness: SignerKey) -> None:
+    """Have the newest checkpoint cosigned, as the hub keeps what a witness answers."""
+    newest = uow.log.newest()
+    assert newest is not None
+    time = int(newest.at.timestamp()) + 1
+    uow.log.cosign(newest.size, [(witness.name, witness.sign(split_note(newest.note)[0], time))])
+
+
 def build(folder: Path) -> Kept:
-    """Live through it, stop, and keep the newest checkpoint outside."""
+    """Live through it, a witness cosigning now and then, stop, and keep the newest checkpoint outside."""
     world = World(folder)
+    witness = SignerKey.from_seed("caf.example/witness/caf", b"w" * 32, KeyType.COSIGNATURE_V1)
+    world.entries["caf"] = replace(world.entries["caf"], witness_key=witness.verifier.vkey)
+    world.sign_directory()
+    world.hub.directory.refresh()
+    world.register("departement", 9)
+    world.hub.writer.run(lambda uow: cosign(uow, witness))
     live_through(world)
-    kept = Kept(world.home.path, world.directory, world.hub.reads.run(log.checkpoint))
+    world.hub.writer.run(lambda uow: cosign(uow, witness))
+    world.log()  # witnesses are always a little behind
+    kept = Kept(world.home.path, world.directory, world.hub.reads.run(log.checkpoint), witness)
     close_hub(world.hub)
     for name in ("hub.db", "secrets.db"):  # into one file each, so that a copy is a whole one
         connection = sqlite3.connect(kept.home / name)

@@ -20,9 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consent.ledger import tile as tiles
-from consent.ledger.checkpoint import Checkpoint, SignerKey, sign
+from consent.ledger.checkpoint import Checkpoint, KeyType, SignerKey, sign
 from consent.ledger.leaf import SALT_BYTES, commitment
 from consent.ledger.merkle import leaf_hash
+from consent.ledger.note import split_note
 from consent.ledger.tile import Frontier
 from hub.log_check.keybook import open_keybook
 from hub.store.journal import leaf_of
@@ -53,12 +54,14 @@ LOGGED = (
     "consent_owner",
     "must_not_link",
     "split_access",
+    "cosignature",
 )
 RECOUNT = "UPDATE person SET version = (SELECT count(*) FROM consent_event e WHERE e.person_id = person.person_id)"
 UNBOUND = {
     ("checkpoint", "at"): "nobody signs when a checkpoint was stored; what it covers has its own signed times",
     ("log_key", "at"): "of the first key, which is trusted from the start: no event says when",
     ("log_key", "number"): "the order alone counts",
+    ("cosignature", "at"): "when the hub received it; the witness signed its own time",
 }
 """What the log does not say, and nothing is decided by."""
 
@@ -130,6 +133,7 @@ def key_of(table: str) -> str:
         "consent_owner": "event_seq || '/' || person_id || '/' || since_seq",
         "must_not_link": "record_id || '/' || other_id",
         "split_access": "person_id || '/' || seq",
+        "cosignature": "size || '/' || witness",
     }
     return keys.get(table, "rowid")
 
@@ -185,6 +189,8 @@ def test_every_row_deleted(scene: Scene, table: str) -> None:
     # An old checkpoint may be thinned out: only the newest, and those somebody kept, have to be there.
     if table == "checkpoint":
         identities = identities[-1:]
+    if table == "cosignature":
+        return  # test_a_lost_cosignature_is_told
     overlooked = [
         identity
         for identity in identities
@@ -422,6 +428,44 @@ def test_content_removed_and_blamed_on_any_event(scene: Scene) -> None:
 
 
 IDENTITY = ("absorbed", "consent_owner", "must_not_link", "split_access")
+
+
+def test_a_lost_cosignature_is_told_and_no_alteration(scene: Scene) -> None:
+    """Witnesses sign when they can: one that is missing is not found, its witness has it still, and what each has
+    verifiably signed by now is told."""
+    sizes = [row[0] for row in scene.rows("SELECT size FROM cosignature ORDER BY size")]
+    assert len(sizes) == 2
+    name = scene.kept.witness.name
+    assert scene.kept.report(scene.home).cosigned == {name: sizes[-1]}
+    assert scene.missed(lambda c: c.execute("DELETE FROM cosignature WHERE size = ?", (sizes[-1],)) and None)
+    assert scene.kept.report(scene.home).cosigned == {name: sizes[0]}
+    assert scene.missed(lambda c: c.execute("DELETE FROM cosignature") and None)
+    assert scene.kept.report(scene.home).cosigned == {}
+
+
+def test_a_cosignature_moved_copied_or_made_by_another(scene: Scene) -> None:
+    own = SignerKey.from_seed(scene.kept.witness.name, b"o" * 32, KeyType.COSIGNATURE_V1)
+    stranger = SignerKey.from_seed("nobody.example/witness", b"o" * 32, KeyType.COSIGNATURE_V1)
+    (first, line), (last, _) = scene.rows("SELECT size, line FROM cosignature ORDER BY size")
+    (note,) = scene.rows("SELECT note FROM checkpoint WHERE size = ?", last)[0]
+    text = split_note(note)[0]
+    change = "UPDATE cosignature SET {} = ? WHERE size = ?"
+    made = ("line", own.sign(text, 1_800_000_000)), ("line", stranger.sign(text, 1_800_000_000)), ("line", line)
+    for column, value in (*made, ("witness", stranger.name), ("size", first + 1)):
+        assert not scene.missed(
+            lambda c, column=column, value=value: c.execute(change.format(column), (value, last)) and None
+        ), column
+    # Whoever is in nobody's directory counts for nobody, and is not told as a witness.
+    assert scene.missed(
+        lambda c: (
+            c.execute(
+                "UPDATE cosignature SET witness = ?, line = ? WHERE size = ?",
+                (stranger.name, stranger.sign(text, 1_800_000_000), last),
+            )
+            and None
+        )
+    )
+    assert scene.kept.report(scene.home).cosigned == {scene.kept.witness.name: first}
 
 
 @pytest.mark.parametrize("table", IDENTITY)
