@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 from hub.index.rules import LOOKUP_KINDS
 from hub.store.engine import sqlite_module
-from hub.store.token_set import IndexedToken, pack
 
 FLAGS = '{"date_precision":"jour","ne_a_l_etranger":false,"nir":"coherent","nombre_prenoms":2,"premier_janvier":false}'
 _SHARED = frozenset({"sg_ym", "sg_y", "sg_yd", "sg_dm", "sg_md", "sgp"})
@@ -68,42 +69,40 @@ def _bulk(path: Path, rows: Sequence[tuple[str, Iterator[tuple[object, ...]]]]) 
 
 
 class _Shape:
-    """Which token is whose: the ``m``-th place of a kind is ``whose(m)``'s, and places follow the order of the key."""
+    """Which token is whose: the ``m``-th place of each is ``m * stride``'s, and places follow the order of the key."""
 
     def __init__(self, size: int, kinds: Sequence[str]) -> None:
         self._size = size
-        self._kinds = sorted(kinds, key=lambda kind: kind not in LOOKUP_KINDS)
+        # As ``hub.store.token_set.pack`` orders them.
+        self._kinds = sorted(kinds, key=lambda kind: (kind not in LOOKUP_KINDS, kind))
         self._looked_up = sum(kind in LOOKUP_KINDS for kind in kinds)
         self._step = 2**64 // (size * len(kinds))
         self._stride = next(n for n in range(size // 3 + 1, 2 * size) if _coprime(n, size))
         self._back = pow(self._stride, -1, size)
 
-    def rows(self) -> Iterator[tuple[object, ...]]:
+    def rows(self) -> Iterator[tuple[int, int]]:
         """Yield the rows of ``token``, in the order of its key."""
+        size, step, stride = self._size, self._step, self._stride
         for j in range(self._looked_up):
-            for m in range(self._size):
-                yield self._lookup(j, m), _number(m * self._stride % self._size)
+            first, shared = j * size * step - 2**63, self._kinds[j] in _SHARED
+            for m in range(size):
+                place = m - 1 if shared and m % 3 == 1 else m
+                yield first + place * step, (m * stride % size + 1) * _GOLDEN % 2**64 - 2**63
 
     def sets(self, persons: Sequence[str]) -> Iterator[tuple[object, ...]]:
         """Yield the rows of ``token_set``, in the order of its key."""
-        for n in sorted(range(self._size), key=_number):
-            m = n * self._back % self._size
-            tokens = [self._token(kind, self._lookup(j, m)) for j, kind in enumerate(self._kinds)]
-            (packed,) = pack(tokens, LOOKUP_KINDS)
-            yield _number(n), persons[n], persons[n], packed.kinds, packed.looked_up, packed.tokens
-
-    def _lookup(self, j: int, m: int) -> int:
-        shared = self._kinds[j] in _SHARED and m % 3 == 1
-        return (j * self._size + m - shared) * self._step - 2**63
-
-    @staticmethod
-    def _token(kind: str, lookup: int) -> IndexedToken:
-        value = ((lookup * _GOLDEN << 64) + lookup) % 2**128
-        return IndexedToken(kind, 1, lookup, value.to_bytes(16, "big"))
-
-
-def _number(n: int) -> int:
-    return (n + 1) * _GOLDEN % 2**64 - 2**63
+        size, step = self._size, self._step
+        kinds = " ".join(f"{kind}:{sum(1 for _ in each)}" for kind, each in groupby(self._kinds))
+        packed = Struct(f">{3 * len(self._kinds)}q")
+        firsts = [(j * size * step - 2**63, kind in _SHARED) for j, kind in enumerate(self._kinds)]
+        for n in sorted(range(size), key=lambda n: (n + 1) * _GOLDEN % 2**64):
+            m = n * self._back % size
+            tokens: list[int] = []
+            for first, shared in firsts:
+                lookup = first + (m - 1 if shared and m % 3 == 1 else m) * step
+                tokens += (lookup, lookup, lookup)
+            number = (n + 1) * _GOLDEN % 2**64 - 2**63
+            yield number, persons[n], persons[n], kinds, self._looked_up, packed.pack(*tokens)
 
 
 def _coprime(one: int, other: int) -> bool:
