@@ -100,7 +100,7 @@ class HubHome:
         engine.dispose()
         SecretStore(self.secrets, wrapping, clock, system_key=keyring.system_key).close()
         entry = DirectoryPartner(HUB, "Maillon", "hub", operator, "active", identity.public_jwk, seal.public_jwk, url)
-        return replace(entry, log_key=log_key.verifier.vkey)
+        return replace(entry, log_key=log_key.verifier.vkey, reviewer_key=dpo.public_jwk["x"])
 
     def install_directory(self, token: str, root_public_jwk: PublicJwk, clock: Clock) -> Directory:
         """Check a directory against the root and put it in place, whole or not at all; return it.

@@ -27,6 +27,7 @@ from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.policy_folder import PACKAGED_CONFIG, load_policy_folder
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.reasons import Reason as TraitReason
+from connectors.kit.review.masks import PURPOSE
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.tokens import HmacTokeniser
@@ -91,7 +92,7 @@ def _names_are_known(partner: PartnerFolder, policy: Policy) -> Iterator[Finding
     for role in sorted(set(partner.roles) - set(policy.roles)):
         yield Finding("names", f"manifest.toml, roles: {role}", "is not a role of config/roles.toml")
     for number, row in enumerate(partner.release, 1):
-        for purpose in sorted(row.purposes - {*policy.purposes, "*"}):
+        for purpose in sorted(row.purposes - {*policy.purposes, "*", PURPOSE}):
             yield Finding(
                 "names", f"manifest.toml, release {number}: {purpose}", "is not a purpose of config/purposes.toml"
             )

@@ -21,9 +21,11 @@ from connectors.kit.ledger import web as ledger_web
 from connectors.kit.ledger.jobs import start_following
 from connectors.kit.live.poller import start_polling
 from connectors.kit.orders import OrderRefused, Source, answer_order
+from connectors.kit.review.source import LookSource, answer_look
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.serving import exit_with_parent
+from connectors.kit.seal import Typ, typ_of
 from connectors.kit.transport import JOSE, JSON, PROBLEM
 
 MAX_ORDER_BYTES: Final = 1024 * 1024
@@ -78,6 +80,8 @@ def create_app(edge: Edge) -> Flask:
         if request.mimetype != JSON:
             raise MaillonError(ErrorKind.MALFORMED, f"content type: {JSON} expected")
         addressed = AddressedOrder.from_body(request.get_data())
+        if typ_of(addressed.order) == Typ.LOOK_ORDER:
+            return Response(answer_look(addressed, _look_source(edge), edge.clock.now()), content_type=JOSE)
         source = Source(edge.slug, edge.directory, edge.policy, edge.store, edge.release, edge.operational(), edge.live)
         return Response(answer_order(addressed, source, edge.clock.now()), content_type=JOSE)
 
@@ -124,6 +128,11 @@ def from_environment() -> Flask:
     start_following(edge)
     exit_with_parent(edge.close)
     return create_app(edge)
+
+
+def _look_source(edge: Edge) -> LookSource:
+    names = edge.store.names.shares()
+    return LookSource(edge.slug, edge.directory, edge.store, edge.release, edge.operational(), edge.tokeniser, names)
 
 
 def start_upkeep(edge: Edge) -> threading.Event:

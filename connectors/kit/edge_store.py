@@ -26,6 +26,7 @@ from connectors.kit.edge_tables import PRAGMAS, SCHEMA_VERSION, TABLES
 from connectors.kit.edge_waiting import Waiting
 from connectors.kit.ledger.store import LogStore
 from connectors.kit.port import Json, Quarantined, Reason
+from connectors.kit.review.looks import Looks
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
@@ -71,6 +72,7 @@ class EdgeStore:
         self._rows = rows
         self.archive = Archive(self._execute, self._all, rows)
         self.waiting = Waiting(self._execute, self._all, rows)
+        self.looks = Looks(self._execute, self._all, rows)
         self.names = Names(self._execute, self._all, self.batch, rows)
         self.log = LogStore(self._execute, self._all, self.batch, rows)
 
@@ -146,11 +148,8 @@ class EdgeStore:
 
     def identity_of(self, local_id: str) -> Json | None:
         """Return the traits this partner holds of ``local_id``, later formats filling what earlier ones lack."""
-        rows = self._all(
-            "SELECT key, format, body FROM identity WHERE key = ? ORDER BY format", self._subject(local_id)
-        )
-        found: Json = {}
-        for key, format, body in rows:
+        query, found = "SELECT key, format, body FROM identity WHERE key = ? ORDER BY format", Json()
+        for key, format, body in self._all(query, self._subject(local_id)):
             for name, value in self._rows.unseal(body, b"identity", key, format.encode())["identity"].items():
                 found.setdefault(name, value)
         return found or None
@@ -197,21 +196,22 @@ class EdgeStore:
                 " WHERE key = ?",
                 *(ref_key, self._rows.seal({"ref": ref}, b"ref", key), changes, key),
             )
-            if done.rowcount == 0:
-                raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
+        if done.rowcount == 0:
+            raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
 
     def ref_of(self, local_id: str) -> str | None:
         """Return the hub's pseudonym of ``local_id``; ``None`` when unknown or not registered yet."""
-        key = self._subject(local_id)
-        row = self._one("SELECT ref FROM subject WHERE key = ?", key)
+        row = self._one("SELECT ref FROM subject WHERE key = ?", key := self._subject(local_id))
         return None if row is None or row[0] is None else str(self._rows.unseal(row[0], b"ref", key)["ref"])
 
     def local_of(self, ref: str) -> str | None:
         """Return one local id behind ``ref`` (any of them answers for all); ``None`` when unknown."""
-        row = self._one(
-            "SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT 1", self._rows.key("ref", ref)
-        )
-        return None if row is None else str(self._rows.unseal(row[1], b"subject", row[0])["local_id"])
+        return next(iter(self.locals_of(ref, 1)), None)
+
+    def locals_of(self, ref: str, limit: int = -1) -> list[str]:
+        """Return up to ``limit`` (-1: all) local ids behind ``ref``: one person's."""
+        key, query = self._rows.key("ref", ref), "SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT ?"
+        return [str(self._rows.unseal(body, b"subject", k)["local_id"]) for k, body in self._all(query, key, limit)]
 
     # --- fragments ----------------------------------------------------------------------------------------------
 
@@ -349,6 +349,7 @@ class EdgeStore:
             self.archive.prepare()
             self.waiting.prepare()
             self.names.prepare()
+            self.looks.prepare()
             self.log.prepare()
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):

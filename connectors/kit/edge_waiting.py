@@ -133,6 +133,10 @@ class Waiting:
 
     # --- what the hub refused -------------------------------------------------------------------------------------
 
+    def local_ids(self) -> list[str]:
+        """Return every local id there is, sorted."""
+        return sorted(self._local_id(key, body) for key, body in self.all_rows("SELECT key, body FROM subject"))
+
     def to_tell(self, limit: int) -> list[tuple[Any, ...]]:
         """Return (key, body, changes) of ``limit`` subjects to tell the hub of, but those it refused as they are."""
         return self.all_rows(

@@ -160,7 +160,7 @@ def answer_order(addressed: AddressedOrder, source: Source, at: datetime) -> str
     free = source.release.releases(recipient.kind, request.payload["purpose"])
     if not any(path in free for path in order["fields"]):
         raise OrderRefused(Reason.PARTNER_POLICY)
-    _remember(addressed, order, _leaf(order), request, source, at)
+    _remember(addressed, order, check_leaf(order), request, source, at)
     held = _held(local_id, [path for path in order["fields"] if path in free], source, from_epoch(order["exp"]))
     statements = build_statements(held, order["fields"], free, source.slug, at)
     return seal_fragment(
@@ -247,8 +247,10 @@ def _subject(
     return local_id, tokens
 
 
-def _leaf(order: Json) -> bytes:
+def check_leaf(order: Json) -> bytes:
     """Return the leaf the hub says it logged the order as: of an access, made about when the order was signed.
+
+    Raises :class:`OrderRefused`.
 
     One leaf is one order's: were an old one accepted, the hub could show it again and again, and log nothing.
     """

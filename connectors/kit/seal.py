@@ -42,6 +42,10 @@ class Typ(StrEnum):
     KLINK = "maillon-klink+jws"
     SEALED_KLINK = "maillon-klink+jwe"
     ERASURE = "maillon-erasure+jws"
+    LOOK = "maillon-look+jws"
+    LOOK_ORDER = "maillon-look-order+jws"
+    TRAITS = "maillon-traits+jws"
+    SEALED_TRAITS = "maillon-traits+jwe"
     CLIENT_ASSERTION = "client-authentication+jwt"
     ACCESS_TOKEN = "at+jwt"  # noqa: S105
 
@@ -119,6 +123,15 @@ def read(token: str, typ: str) -> Unverified:
 def peek(token: str, typ: str) -> dict[str, Any]:
     """Return the **unverified** payload of ``token``; raises as :func:`read`."""
     return read(token, typ).payload
+
+
+def typ_of(token: str) -> str:
+    """Return the ``typ`` a JWS or JWE **claims**, ``""`` for what is neither: only to choose who reads it."""
+    try:
+        typ = strict_json.loads_object(b64url.decode(token.split(".", 1)[0]), max_bytes=_HEADER_BYTES).get("typ")
+    except MaillonError:
+        return ""
+    return typ if isinstance(typ, str) else ""
 
 
 def jws_digest(token: str) -> str:

@@ -68,6 +68,7 @@ class DirectoryPartner:
     can_collect: bool = False
     log_key: str = ""
     witness_key: str = ""
+    reviewer_key: str = ""
 
     @property
     def is_active(self) -> bool:
@@ -86,8 +87,8 @@ class DirectoryPartner:
             if set(wire) != set(cls.__slots__):
                 raise ValueError("members")
             partner = cls(**{**wire, "roles": tuple(wire["roles"]), "supplies": tuple(wire["supplies"])})
-            texts = (partner.name, partner.operator, partner.endpoint, *partner.roles, *partner.supplies)
-            texts += (partner.log_key, partner.witness_key)
+            texts = (*partner.roles, *partner.supplies, partner.log_key, partner.witness_key, partner.reviewer_key)
+            texts += (partner.name, partner.operator, partner.endpoint)
             if not (is_slug(partner.slug) and all(isinstance(text, str) for text in texts)):
                 raise ValueError("text")
             if partner.kind not in KINDS or partner.status not in ("active", "suspended"):

@@ -90,7 +90,7 @@ def access_log(
 
 def _fields(row: dict[str, Any]) -> str:
     asked, released = len(row["fields"]["requested"]), len(row["fields"]["released"])
-    return f"{released} of {asked}" if row["kind"] == "delivered" else f"{asked} asked"
+    return f"{released} of {asked}" if row["kind"] in ("delivered", "shown") else f"{asked} asked"
 
 
 @click.command("explain")

@@ -24,6 +24,7 @@ from connectors.kit.runtime.serving import serve
 from connectors.kit.trust import fingerprint
 from hub.cli.connector import as_matched, find_partner, matching_option, partners_option
 from hub.cli.edge_alarms import alarms
+from hub.cli.edge_looks import gaps, looks
 from hub.cli.edge_names import names
 from hub.cli.edge_records import history, quarantine, removals
 from hub.cli.output import EXIT_PARTIAL, home_option, json_option, print_answer, progress_bar
@@ -40,7 +41,9 @@ def edge() -> None:
 
 
 edge.add_command(alarms)
+edge.add_command(gaps)
 edge.add_command(history)
+edge.add_command(looks)
 edge.add_command(names)
 edge.add_command(quarantine)
 edge.add_command(removals)

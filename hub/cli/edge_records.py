@@ -29,7 +29,8 @@ _MOST_SHOWN = 200
 
 
 @contextmanager
-def _store(home: Path) -> Iterator[EdgeStore]:
+def open_store(home: Path) -> Iterator[EdgeStore]:
+    """Open the store of the edge of ``home`` for one command."""
     files = EdgeHome(home)
     store = EdgeStore.open(files.store, keys.read_private(files.store_key))
     try:
@@ -59,7 +60,7 @@ def history(local_id: str, home: Path, as_json: bool) -> None:
     Example:  maillon edge history D-1 --home /srv/maillon/departement
     """
     person = _person(local_id)
-    with _store(home) as store:
+    with open_store(home) as store:
         held, versions = store.fragment_of(person), store.history_of(person)
         if held is None and not versions and store.identity_of(person) is None:
             raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
@@ -122,7 +123,7 @@ def list_entries(home: Path, file: Path | None, reason: str | None, waiting: boo
     \b
     Example:  maillon edge quarantine list --home /srv/maillon/caf --waiting
     """
-    with _store(home) as store:
+    with open_store(home) as store:
         digest = None if file is None else digest_of(file)
         found = store.waiting.entries(file_digest=digest, limit=_MOST_LISTED)
         refused = store.waiting.refused() if file is None else []
@@ -162,7 +163,7 @@ def show(number: int, home: Path, as_json: bool) -> None:
     \b
     Example:  maillon edge quarantine show 12 --home /srv/maillon/caf
     """
-    with _store(home) as store:
+    with open_store(home) as store:
         found = _entry(store, number)
         claim = store.waiting.claim(number)
         held = store.identity_of(claim.local_id) if claim else None
@@ -195,7 +196,7 @@ def decide(number: int, home: Path, same: bool, other: bool, as_json: bool) -> N
     """
     if same == other:
         raise click.UsageError("one of --same-person and --someone-else")
-    with _store(home) as store, store.batch():
+    with open_store(home) as store, store.batch():
         claim = store.waiting.claim(_entry(store, number).number)
         if claim is None:
             raise MaillonError(ErrorKind.CONFLICT, "this entry asks for no decision: correct it at the source")
@@ -222,7 +223,7 @@ def dismiss(number: int, home: Path, as_json: bool) -> None:
     \b
     Example:  maillon edge quarantine dismiss 12 --home /srv/maillon/caf
     """
-    with _store(home) as store, store.batch():
+    with open_store(home) as store, store.batch():
         store.waiting.dismiss(_entry(store, number).number)
     print_answer({"number": number}, as_json, "Dismissed.")
 
@@ -237,7 +238,7 @@ def retry(number: int, home: Path, as_json: bool) -> None:
     \b
     Example:  maillon edge quarantine retry 12 --home /srv/maillon/caf
     """
-    with _store(home) as store, store.batch():
+    with open_store(home) as store, store.batch():
         store.waiting.read_again(_entry(store, number).number)
     print_answer({"number": number}, as_json, "The same file is read again by: maillon ingest.")
 
@@ -256,7 +257,7 @@ def rename(local_id: str, home: Path, as_json: bool) -> None:
     Example:  maillon edge quarantine rename D-1 --home /srv/maillon/departement
     """
     person = _person(local_id)
-    with _store(home) as store, store.batch():
+    with open_store(home) as store, store.batch():
         if person not in dict(store.waiting.refused()):
             raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "the hub refused no record of that local id")
         store.waiting.rename(person)
@@ -305,7 +306,7 @@ def removals(home: Path, confirm: str | None, keep: str | None, as_json: bool) -
     if confirm and keep:
         raise click.UsageError("--confirm or --keep, not both")
     removed, now = 0, SystemClock().now()
-    with _store(home) as store:
+    with open_store(home) as store:
         asked = {each.format: each for each in store.waiting.removals()}
         if wanted := confirm or keep:
             chosen = asked.pop(wanted, None)

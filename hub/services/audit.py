@@ -29,7 +29,7 @@ from hub.store.session import UnitOfWork
 
 READING: Final = "consultation_du_journal"
 DEFAULT_LIMIT: Final = 100
-_REPLAYABLE: Final = (AccessKind.DECIDED, AccessKind.DELIVERED)
+_TOLD_THE_PERSON: Final = (AccessKind.DECIDED, AccessKind.DELIVERED, AccessKind.SHOWN)
 _OF_THE_REQUEST: Final = (Reason.ROLE_DENY, Reason.NO_RULE)
 """Reasons that say nothing about the person: what the role may never see, whoever it asks about."""
 
@@ -69,7 +69,7 @@ def search(
         purpose=criteria.get("purpose"),
         outcome=criteria.get("outcome"),
         path=criteria.get("path"),
-        kinds=_REPLAYABLE if view == "usager" else (),
+        kinds=_TOLD_THE_PERSON if view == "usager" else (),
         since=_moment(criteria, "since"),
         until=_moment(criteria, "until"),
         before_seq=criteria.get("cursor"),
@@ -213,7 +213,7 @@ def _named_erasure(uow: UnitOfWork, view: str, criteria: Mapping[str, Any]) -> s
 
 def _concerns_person(row: AccessRow) -> bool:
     """A decision that let something go is told by the delivery that followed; without one, nothing was seen."""
-    return row.kind is AccessKind.DELIVERED or row.outcome == "refused"
+    return row.kind in (AccessKind.DELIVERED, AccessKind.SHOWN) or row.outcome == "refused"
 
 
 def _shown(row: AccessRow, reader: Reader, view: str, policy: Policy, keyring: Keyring) -> dict[str, Any]:

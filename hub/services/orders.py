@@ -150,7 +150,7 @@ def send_all(
     return [future.result() for future in [pool.submit(one, *order) for order in orders.values()]]
 
 
-def check_sealed_to(fragment: str, recipient_key: str) -> None:
+def check_sealed_to(fragment: str, recipient_key: str, typ: Typ = Typ.SEALED_FRAGMENT) -> None:
     """Raise ``MaillonError(FRAGMENT_REFUSED)`` unless ``fragment`` is a JWE sealed to the key of that thumbprint.
 
     All the hub can see of a fragment: five parts and a header. What is inside is for the recipient alone to judge.
@@ -164,5 +164,5 @@ def check_sealed_to(fragment: str, recipient_key: str) -> None:
         header = strict_json.loads_object(b64url.decode(parts[0]), max_depth=3)
     except MaillonError:
         raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "not a JWE") from None
-    if header.get("typ") != Typ.SEALED_FRAGMENT or header.get("kid") != recipient_key:
+    if header.get("typ") != typ or header.get("kid") != recipient_key:
         raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "sealed to another key")

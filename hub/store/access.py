@@ -46,6 +46,8 @@ class AccessKind(StrEnum):
     """The answer that left, after the second gate."""
     READ = "read"
     """Somebody read this log."""
+    SHOWN = "shown"
+    """Masked identity traits were shown to the reviewer."""
 
 
 # As ledger events are named: subject:object:action.
@@ -54,6 +56,7 @@ _NAMES = {
     AccessKind.ORDERED: "access:source:ordered",
     AccessKind.DELIVERED: "access:answer:delivered",
     AccessKind.READ: "access:log:read",
+    AccessKind.SHOWN: "access:traits:shown",
 }
 
 

@@ -13,6 +13,7 @@ import pytest
 from connectors.kit.checks import AT, check_folder, check_partner
 from connectors.kit.ingest import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
+from connectors.kit.review.masks import PURPOSE
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from schemas import registry
 
@@ -73,7 +74,8 @@ def test_manifests_name_purposes_and_roles_that_exist(partners: dict[str, Partne
     for partner in partners.values():
         assert set(partner.roles) <= roles
         for row in partner.release:
-            assert row.purposes <= purposes
+            assert row.purposes <= purposes | {PURPOSE}
+            assert (row.recipient_kinds == {"hub"}) == (row.purposes == {PURPOSE})
             assert "statistiques" not in row.purposes
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from connectors.kit.review.keys import check_reviewer
+from connectors.kit.runtime.keys import PublicJwk
 from consent.ledger.checkpoint import KeyType, VerifierKey
 from consent.ledger.exact import LedgerError
 
@@ -32,17 +34,29 @@ class Entry(Protocol):
         ...
 
     @property
+    def identity_key(self) -> PublicJwk:
+        """The key of its own certificates."""
+        ...
+
+    @property
+    def reviewer_key(self) -> str:
+        """The public key of the hub's reviewer, on the entry of the hub."""
+        ...
+
+    @property
     def is_active(self) -> bool:
         """Whether the consortium lets this partner take part now."""
         ...
 
 
 def check_keys(entry: Entry, hub: str) -> None:
-    """Raise ``LedgerError`` unless the vkeys of ``entry`` are of their kind; only the one named ``hub`` has a log."""
+    """Raise ``ValueError`` (``LedgerError`` is one) unless the keys of ``entry`` are of their kind; only the one named
+    ``hub`` has a log, and a reviewer."""
     if entry.log_key and (
         entry.slug != hub or VerifierKey.parse(entry.log_key).type is not KeyType.ED25519 or entry.witness_key
     ):
         raise LedgerError("log_key")
+    check_reviewer(entry, hub)
     if entry.witness_key and VerifierKey.parse(entry.witness_key).type is not KeyType.COSIGNATURE_V1:
         raise LedgerError("witness_key")
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from connectors.kit.trust import DirectoryPartner
-from hub.services import audit, index_stats, link_notices, person_copy, review
+from hub.services import audit, index_stats, link_notices, looks, person_copy, review
 from hub.services.matching import By
 from hub.services.runtime import Hub
 from hub.services.signin import Principal
@@ -40,6 +40,12 @@ def routes(
             return shown
 
         return answer(hub.writer.run(read))
+
+    @made.post("/v1/reviews/traits")
+    def traits() -> Response:
+        dpo()
+        request = looks.examine(body("review_look"), hub.settings.dpo_key, hub.clock.now())
+        return answer(looks.look(hub, request))
 
     @made.post("/v1/reviews/decide")
     def decide() -> Response:

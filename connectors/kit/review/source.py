@@ -1,0 +1,204 @@
+"""What a source does when the reviewer wants masked traits: check everything, note it, answer what may be shown.
+
+Neither the hub nor its word is enough: the request is the reviewer's own, signed under the key that the **root-signed
+directory** gives (``reviewer_key`` of the entry ``hub``), and the partner's ``[[release]]`` rows for the kind ``hub``
+and the purpose ``revue_identite`` let each trait go or keep it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from connectors.kit import seal, trust
+from connectors.kit.addressed_order import AddressedOrder
+from connectors.kit.birthplace import with_birthplace
+from connectors.kit.identity import parse_identity
+from connectors.kit.orders import ORDERS_PER_REQUEST, OrderRefused, Reason, ReleasePolicy, check_leaf
+from connectors.kit.rarity import NameShares
+from connectors.kit.review.keys import reviewer_jwk
+from connectors.kit.review.masks import PURPOSE, marks_of, masked
+from connectors.kit.review.reviewer import LIFETIME, REVIEWER
+from connectors.kit.runtime.clock import from_epoch, to_epoch
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.keys import thumbprint
+from connectors.kit.seal import Typ
+from connectors.kit.tokens import Tokeniser
+from connectors.kit.trust import Certificate, Directory, OperationalKeys
+from consent.order import ORDER_LIFETIME
+from schemas.registry import SchemaViolation, validator
+
+MOST_A_DAY: Final = 200
+"""Looks at one edge in 24 hours: more is no review but a harvest, whoever signs it."""
+MOST_RECORDS: Final = 8
+"""Records of one person answered for."""
+_DAY: Final = timedelta(days=1)
+
+Json = dict[str, Any]
+
+
+class NotedLooks(Protocol):
+    """Where looks are written down (``review.looks``)."""
+
+    def keep(self, review_id: str, local_ids: Sequence[str], fields: Sequence[str], at: datetime) -> None:
+        """Write one look down."""
+        ...
+
+    def since(self, at: datetime) -> int:
+        """Return how many there were from ``at`` on."""
+        ...
+
+
+class TraitStore(Protocol):
+    """What a look needs of the edge store (``edge_store.EdgeStore``)."""
+
+    @property
+    def looks(self) -> NotedLooks:
+        """The looks there were."""
+        ...
+
+    def locals_of(self, ref: str) -> list[str]:
+        """Return the local ids behind a ref."""
+        ...
+
+    def identity_of(self, local_id: str) -> Json | None:
+        """Return the traits held."""
+        ...
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Make the writes inside one durable transaction."""
+        ...
+
+    def remember_order(self, order_id: str, expires_at: datetime) -> bool:
+        """Remember an order; ``False`` when it was seen before."""
+        ...
+
+    def remember_nonce(self, digest: str, expires_at: datetime) -> bool:
+        """Remember a request's nonce; ``False`` when it was seen before."""
+        ...
+
+    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
+        """Remember an order about ``ref`` whose ``leaf`` must be in the log; ``False``: another order had the same."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LookSource:
+    """The edge that answers, at one moment."""
+
+    slug: str
+    directory: Directory
+    store: TraitStore
+    release: ReleasePolicy
+    keys: OperationalKeys
+    tokeniser: Tokeniser
+    shares: NameShares
+
+
+def answer_look(addressed: AddressedOrder, source: LookSource, at: datetime) -> str:
+    """Return the masked traits (JWE ``maillon-traits+jwe``) of the person the order is about, sealed to the reviewer.
+
+    Raises :class:`OrderRefused` with the first check that fails, ``MaillonError(SCHEMA)`` for an order the hub signed
+    but that is none. Order, nonce, leaf and the note of the look are durable before anything leaves.
+    """
+    order, certificate, request = _checked(addressed, source, at)
+    local_ids = source.store.locals_of(addressed.ref)[:MOST_RECORDS]
+    held = [traits for local_id in local_ids if (traits := source.store.identity_of(local_id)) is not None]
+    if not held:
+        raise OrderRefused(Reason.UNKNOWN_REF)
+    free = source.release.releases(trust.HUB, PURPOSE)
+    fields = [field for field in request["fields"] if field in free]
+    if not fields or source.store.looks.since(at - _DAY) >= MOST_A_DAY:
+        raise OrderRefused(Reason.PARTNER_POLICY)
+    _remember(addressed, order, request, local_ids, fields, source, at)
+    request_digest = seal.jws_digest(order["request"])
+    mark = marks_of(source.tokeniser, request_digest)
+    identities = [with_birthplace(parse_identity(traits, at.date())) for traits in held]
+    payload = {
+        "v": 1,
+        "source": source.slug,
+        "order_id": order["order_id"],
+        "order_digest": seal.jws_digest(addressed.order),
+        "request_digest": request_digest,
+        "recipient_key": thumbprint(certificate.seal_key),
+        "iat": to_epoch(at),
+        "records": [
+            masked(identity, fields, mark, prenom_connu=source.shares.knows_given(identity)) for identity in identities
+        ],
+    }
+    inner = source.keys.sign(payload, Typ.TRAITS).encode("ascii")
+    return seal.seal(inner, Typ.SEALED_TRAITS, certificate.seal_key)
+
+
+def _checked(addressed: AddressedOrder, source: LookSource, at: datetime) -> tuple[Json, Certificate, Json]:
+    """Return the hub's order, the reviewer's certificate and its request, every signature and time of them checked."""
+    if at >= source.directory.valid_until:
+        raise OrderRefused(Reason.DIRECTORY)
+    try:
+        hub = source.directory.partner(trust.HUB)
+        order, certified = trust.open_certified(addressed.order, Typ.LOOK_ORDER, hub.slug, hub.identity_key)
+        certified.check_alive(at)
+    except MaillonError as error:
+        expired = error.kind in (ErrorKind.EXPIRED, ErrorKind.UNTRUSTED_KEY)
+        raise OrderRefused(Reason.CERTIFICATE if expired else Reason.SIGNATURE) from None
+    _check_schema("look_order", order)
+    if order["source"] != source.slug:
+        raise OrderRefused(Reason.WRONG_SOURCE)
+    _check_times(order, ORDER_LIFETIME, at, Reason.EXPIRED)
+    if addressed.subject != order["subject"]:
+        raise OrderRefused(Reason.WRONG_SUBJECT)
+    reviewer = reviewer_jwk(hub)
+    if reviewer is None:  # the consortium has named none
+        raise OrderRefused(Reason.DIRECTORY)
+    try:
+        request, certificate = trust.open_certified(order["request"], Typ.LOOK, REVIEWER, reviewer)
+        certificate.check_alive(at)
+        validator("look").check(request)
+    except (MaillonError, SchemaViolation):
+        raise OrderRefused(Reason.REQUEST_SIGNATURE) from None
+    if request["seal_key"] != certificate.seal_key_id:
+        raise OrderRefused(Reason.REQUEST_SIGNATURE)
+    _check_times(request, LIFETIME, at, Reason.REQUEST_EXPIRED)
+    return order, certificate, request
+
+
+def _check_times(payload: Json, longest: timedelta, at: datetime, reason: Reason) -> None:
+    try:
+        seal.check_lifetime(payload, at, longest, reason.value)
+    except MaillonError:
+        raise OrderRefused(reason) from None
+
+
+def _remember(
+    addressed: AddressedOrder,
+    order: Json,
+    request: Json,
+    local_ids: Sequence[str],
+    fields: Sequence[str],
+    source: LookSource,
+    at: datetime,
+) -> None:
+    """Make order, nonce, leaf and note durable, before anything leaves. Both sides may be here: two orders."""
+    store, leaf, seen = source.store, check_leaf(order), None
+    nonce, ends = f"{REVIEWER}/{request['nonce']}", from_epoch(request["exp"])
+    with store.batch():
+        if not store.remember_order(order["order_id"], from_epoch(order["exp"])):
+            seen = Reason.REPLAYED
+        elif not any(store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
+            seen = Reason.REQUEST_REPLAYED
+        elif not store.keep_order(leaf, addressed.order, addressed.ref, at):
+            seen = Reason.LEAF
+        else:
+            store.looks.keep(request["review_id"], local_ids, fields, at)
+    if seen is not None:
+        raise OrderRefused(seen)
+
+
+def _check_schema(name: str, payload: Mapping[str, Any]) -> None:
+    try:
+        validator(name).check(payload)
+    except SchemaViolation as error:
+        raise MaillonError(ErrorKind.SCHEMA, f"{name}: {error.reason}", pointer=error.pointer) from None
