@@ -1,15 +1,16 @@
 """How a log changes its signing key without changing its name.
 
-A leaf of class ``key`` introduces the new key under checkpoints the old one signs; from there to the leaf that retires
-the old one, both sign every checkpoint (the overlap); then the new one alone. A key therefore counts for the trees of
-certain sizes only, and whoever trusts the first key can be shown the last.
+A leaf of class ``key`` introduces the new key, naming those that sign until then, under checkpoints they sign; from
+there to the leaf that retires the old one, both sign every checkpoint (the overlap); then the new one alone. A key
+therefore counts for the trees of certain sizes only. Whoever trusts the first key can be shown the last, and whoever
+trusts the last, what came before: it signed the leaf that names them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from consent.ledger import envelope
 from consent.ledger.exact import LedgerError
@@ -28,14 +29,23 @@ _EVENTS: Final = {Action.INTRODUCE: "key:log:introduced", Action.RETIRE: "key:lo
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """The payload of a key-change leaf: ``action`` on ``key``, whose name is the log's origin."""
+    """The payload of a key-change leaf: ``action`` on ``key``, whose name is the log's origin. An introduction says
+    which keys signed ``before`` it; a retirement does not."""
 
     action: Action
     key: VerifierKey
+    before: frozenset[VerifierKey] = frozenset()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The event's body."""
+        said: dict[str, Any] = {"event": _EVENTS[self.action], "vkey": self.key.vkey}
+        introduces = self.action is Action.INTRODUCE
+        return said | ({"before": sorted(key.vkey for key in self.before)} if introduces else {})
 
     def encode(self) -> bytes:
         """Return the exact payload bytes, an envelope about no one."""
-        return envelope.encode({"event": _EVENTS[self.action], "vkey": self.key.vkey}, None)
+        return envelope.encode(self.body, None)
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
@@ -43,7 +53,8 @@ class KeyChange:
         try:
             body, _ = envelope.decode(payload)
             action = next(action for action, event in _EVENTS.items() if event == body["event"])
-            change = cls(action, VerifierKey.parse(body["vkey"]))
+            before = frozenset(VerifierKey.parse(vkey) for vkey in body.get("before", ()))
+            change = cls(action, VerifierKey.parse(body["vkey"]), before)
         except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
             raise LedgerError("key_change") from None
         if change.encode() != payload:
@@ -87,10 +98,13 @@ class KeyHistory:
         """Return the history with ``change``, which leaf ``index`` says.
 
         Raises ``LedgerError``: ``log_key`` for a key that is not this log's, or known already; ``key_order`` for one
-        retired that does not sign, or that leaves nobody to sign.
+        introduced after others than those that sign, or retired that does not sign, or that leaves nobody to sign.
         """
         if change.action is Action.INTRODUCE:
-            return replace(self, spans=(*self.spans, KeySpan(change.key, introduced=index)))
+            history = replace(self, spans=(*self.spans, KeySpan(change.key, introduced=index)))
+            if change.before != self.at(index):
+                raise LedgerError("key_order")
+            return history
         signing = self.at(index + 1)
         if change.key not in signing or len(signing) < 2:
             raise LedgerError("key_order")

@@ -84,9 +84,10 @@ class TrustedKeys:
             raise LedgerError("keys_form")
         if change["action"] not in tuple(Action):
             raise LedgerError("keys_form")
-        said = KeyChange(Action(change["action"]), VerifierKey.parse(change["vkey"]))
+        proof, action = _proof(change["proof"]), Action(change["action"])
+        before = self.history.at(proof.index) if action is Action.INTRODUCE else frozenset()
+        said = KeyChange(action, VerifierKey.parse(change["vkey"]), before)
         leaf = read_leaf(EventClass.KEY, change["event"], said.encode())
-        proof = _proof(change["proof"])
         changed = type(self)(
             self.history.after(said, proof.index), self.witnesses, self.quorum, self.faulty, self.collectors
         )

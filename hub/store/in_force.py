@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from consent.ledger import envelope
 from consent.ledger.keychange import Action, KeyChange
 from consent.ledger.leaf import EventClass
 from consent.ledger.note import VerifierKey
-from hub.store.journal import Journal
-from hub.store.tables import log_key, policy_version
+from hub.store.journal import Journal, opening_of
+from hub.store.sealing import Opening
+from hub.store.tables import journal, log_key, policy_version
 
 _FIRST = "first"
 _POLICY = select(policy_version.c.version).order_by(policy_version.c.seq.desc()).limit(1)
@@ -57,13 +58,41 @@ class InForce:
             raise MaillonError(ErrorKind.CONFIGURATION, "log.keys: a new key is introduced beside the old ones first")
         for action, vkeys in ((Action.INTRODUCE, new), (Action.RETIRE, gone)):
             for vkey in vkeys:
-                body, _ = envelope.decode(KeyChange(action, VerifierKey.parse(vkey)).encode())
+                before = frozenset(map(VerifierKey.parse, signing)) if action is Action.INTRODUCE else frozenset()
+                body = KeyChange(action, VerifierKey.parse(vkey), before).body
                 self._note(action.value, vkey, self._journal.append(EventClass.KEY, body).seq)
+                signing = [*signing, vkey] if action is Action.INTRODUCE else signing
         return len(new) + len(gone)
 
     def _note(self, action: str, vkey: str, seq: int | None) -> None:
         row = {"action": action, "vkey": vkey, "seq": seq, "at": self._at}
         self._connection.execute(insert(log_key), row)
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeyChange:
+    """A change of the log's keys: what became of ``vkey``, in which event, and what opens that."""
+
+    action: Action
+    vkey: str
+    seq: int
+    opening: Opening
+
+
+def log_key_changes(connection: Connection, system_key: bytes) -> tuple[list[str], list[LogKeyChange]]:
+    """Return the keys trusted from the start (C2SP vkeys) and every change since, oldest first.
+
+    Raises ``MaillonError(STORAGE)`` when an event is not what was logged.
+    """
+    first: list[str] = []
+    changes = []
+    query = select(log_key.c.action, log_key.c.vkey, journal).outerjoin(journal, journal.c.seq == log_key.c.seq)
+    for row in connection.execute(query.order_by(log_key.c.number)):
+        if row.action == _FIRST:
+            first.append(row.vkey)
+        else:
+            changes.append(LogKeyChange(Action(row.action), row.vkey, row.seq, opening_of(row, system_key)))
+    return first, changes
 
 
 def keys_in_force(connection: Connection) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Connection, Row, bindparam, delete, func, ins
 
 from consent.ledger.tile import TileId
 from hub.store.journal import leaf_of
-from hub.store.tables import checkpoint, cosignature, entry, journal, tile, tree_head
+from hub.store.tables import checkpoint, cosignature, entry, journal, log_key, tile, tree_head
 
 _HOUR = 3600 * 1_000_000  # as instants are stored
 # Written once: building a statement costs more than running it.
@@ -72,6 +72,14 @@ class Log:
         """Return the checkpoint of the tree of ``size`` leaves, unless there never was one or it was thinned."""
         return _checkpoint(self._connection.execute(_AT, {"of": size}).one_or_none())
 
+    def checkpoints_over(self, index: int, most: int = 1000) -> list[StoredCheckpoint]:
+        """Return checkpoints that cover leaf ``index``: the first ``most``, and the cosigned ones after."""
+        over = select(checkpoint).where(checkpoint.c.size > index).order_by(checkpoint.c.size)
+        cosigned = over.where(checkpoint.c.size.in_(select(cosignature.c.size))).order_by(None)
+        found = [*self._connection.execute(over.limit(most))]
+        found += self._connection.execute(cosigned.order_by(checkpoint.c.size.desc()).limit(most))
+        return list({row.size: StoredCheckpoint(row.size, row.root, row.note, row.at) for row in found}.values())
+
     def newest_cosigned(self) -> StoredCheckpoint | None:
         """Return the newest checkpoint a witness has put its signature under."""
         return _checkpoint(self._connection.execute(_COSIGNED).one_or_none())
@@ -123,12 +131,20 @@ class Log:
         return {row[0]: int(row[1]) for row in self._connection.execute(query)}
 
     def thin(self, before: datetime) -> int:
-        """Drop checkpoints older than ``before``, but the newest, the cosigned ones and each hour's last."""
+        """Drop checkpoints older than ``before``, but the newest, the cosigned ones, each hour's last, and the first
+        over each change of the log's keys, which proves it."""
         hour = type_coerce(checkpoint.c.at, BigInteger) // _HOUR
         lasts = select(func.max(checkpoint.c.size)).group_by(hour)
+        over = checkpoint.alias()
+        proving = (
+            select(select(func.min(over.c.size)).where(over.c.size > entry.c.leaf_index).scalar_subquery())
+            .select_from(log_key)
+            .join(entry, entry.c.seq == log_key.c.seq)
+        )
         gone = delete(checkpoint).where(
             checkpoint.c.at < before,
             checkpoint.c.size.not_in(lasts),
+            checkpoint.c.size.not_in(proving),
             checkpoint.c.size.not_in(select(cosignature.c.size)),
         )
         return self._connection.execute(gone).rowcount

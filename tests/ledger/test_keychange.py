@@ -10,14 +10,16 @@ from consent.canonical import jcs
 from consent.ledger.keychange import Action, KeyChange, KeyHistory, KeySpan
 from tests.ledger.world import LOG, ORIGIN, WITNESSES, log_key, refused
 
-NEXT = log_key("next")
+NEXT, OTHER = log_key("next"), log_key("other")
 START = KeyHistory(ORIGIN, (KeySpan(LOG.verifier),))
-INTRODUCED = KeyChange(Action.INTRODUCE, NEXT.verifier)
+INTRODUCED = KeyChange(Action.INTRODUCE, NEXT.verifier, frozenset({LOG.verifier}))
 RETIRED = KeyChange(Action.RETIRE, LOG.verifier)
 
 
 def test_the_payload_has_one_form() -> None:
-    expected = f'{{"body":{{"event":"key:log:introduced","vkey":"{NEXT.verifier.vkey}"}},"subject":null,"v":1}}'
+    before = f'"before":["{LOG.verifier.vkey}"]'
+    said = f'"event":"key:log:introduced","vkey":"{NEXT.verifier.vkey}"'
+    expected = f'{{"body":{{{before},{said}}},"subject":null,"v":1}}'
     assert INTRODUCED.encode() == expected.encode()
     for change in (INTRODUCED, RETIRED):
         assert KeyChange.parse(change.encode()) == change
@@ -35,6 +37,11 @@ def test_the_payload_has_one_form() -> None:
         jcs(value | {"subject": {"n": 1, "prev": None}}),
         jcs(value | {"body": body | {"more": 1}}),
         jcs(value | {"body": body | {"event": "key:log:borrowed"}}),
+        jcs(value | {"body": body | {"before": body["before"] * 2}}),
+        jcs(value | {"body": body | {"before": sorted([NEXT.verifier.vkey, LOG.verifier.vkey], reverse=True)}}),
+        jcs(value | {"body": body | {"before": 1}}),
+        jcs(value | {"body": {name: body[name] for name in ("event", "vkey")}}),
+        jcs(value | {"body": body | {"event": "key:log:retired"}}),
         jcs(value | {"body": body | {"event": ["key:log:retired"]}}),
         jcs(value | {"body": body | {"vkey": 1}}),
         jcs(value | {"body": body | {"vkey": body["vkey"] + "="}}),
@@ -65,6 +72,9 @@ def test_a_key_signs_nothing_before_it_comes() -> None:
         (START, KeyChange(Action.INTRODUCE, LOG.verifier), "log_key"),
         (START, KeyChange(Action.INTRODUCE, log_key("next", "elsewhere.example").verifier), "log_key"),
         (START, KeyChange(Action.INTRODUCE, WITNESSES[0].verifier), "log_key"),
+        (START, KeyChange(Action.INTRODUCE, NEXT.verifier), "key_order"),
+        (START, KeyChange(Action.INTRODUCE, NEXT.verifier, frozenset({OTHER.verifier})), "key_order"),
+        (START, KeyChange(Action.INTRODUCE, NEXT.verifier, frozenset({LOG.verifier, OTHER.verifier})), "key_order"),
         (START, RETIRED, "key_order"),
         (START, KeyChange(Action.RETIRE, NEXT.verifier), "key_order"),
         (START.after(INTRODUCED, 10).after(RETIRED, 20), RETIRED, "key_order"),

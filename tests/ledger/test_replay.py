@@ -124,7 +124,7 @@ def key_leaf(number: int, payload: bytes, event_class: EventClass = EventClass.K
     return replace(make_leaf(number), event_class=event_class, commitment=commitment(SALT, payload))
 
 
-INTRODUCE = KeyChange(Action.INTRODUCE, NEXT.verifier).encode()
+INTRODUCE = KeyChange(Action.INTRODUCE, NEXT.verifier, frozenset({LOG.verifier})).encode()
 RETIRE = KeyChange(Action.RETIRE, LOG.verifier).encode()
 ROTATED = Log([*LEAVES[:10], key_leaf(10, INTRODUCE), *LEAVES[11:20], key_leaf(20, RETIRE), *LEAVES[21:30]])
 CHANGES = {10: Reveal(SALT, INTRODUCE), 20: Reveal(SALT, RETIRE)}

@@ -84,7 +84,11 @@ class Rotation:
     """A log that introduces NEXT at leaf 3 and retires LOG at leaf 6, with the opening of both leaves."""
 
     def __init__(self) -> None:
-        self.changes = {3: KeyChange(Action.INTRODUCE, NEXT.verifier), 6: KeyChange(Action.RETIRE, LOG.verifier)}
+        first = frozenset({LOG.verifier})
+        self.changes = {
+            3: KeyChange(Action.INTRODUCE, NEXT.verifier, first),
+            6: KeyChange(Action.RETIRE, LOG.verifier),
+        }
         self.leaves = [self.leaf(number) for number in range(9)]
 
     def leaf(self, number: int) -> Leaf:

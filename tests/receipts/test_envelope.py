@@ -86,7 +86,7 @@ def test_a_key_change_is_an_event_like_any_other() -> None:
     payload = KeyChange(Action.INTRODUCE, key).encode()
     assert json.loads(payload) == {
         "v": 1,
-        "body": {"event": "key:log:introduced", "vkey": key.vkey},
+        "body": {"before": [], "event": "key:log:introduced", "vkey": key.vkey},
         "subject": None,
     }
     assert KeyChange.parse(payload) == KeyChange(Action.INTRODUCE, key)

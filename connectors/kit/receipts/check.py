@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger.exact import LedgerError
 from consent.ledger.jws import from_base64url, public_key, read_object, thumbprint
+from consent.ledger.keychange import Action
 from consent.ledger.person import TYPE as PERSON
 from consent.ledger.receipt import Receipt, leaf_hash_of
 from consent.ledger.verify import TrustedKeys, Verdict, verify_receipt
@@ -66,8 +67,11 @@ class KeysFile:
         if found is None or "".join(fingerprint.split()).lower() != found.replace(" ", ""):
             raise MaillonError(ErrorKind.UNTRUSTED_KEY, "the keys are not vouched for by the root of this fingerprint")
         named = {partner.get(member) for partner in partners_of(self.content) for member in ("log_key", "witness_key")}
-        # A key that came in later is proved by the change itself, under the keys before it.
-        if not {*self.content["log"], *self.content["witnesses"]} <= named:
+        first = set(self.content["log"])
+        # A later key is proved by the change itself, under the keys before it; and a later one that the root names
+        # signed the change that says which these were, all of them.
+        later = {change["vkey"] for change in self.content["key_changes"] if change["action"] == Action.INTRODUCE}
+        if not set(self.content["witnesses"]) <= named or not (first <= named or later & named):
             raise MaillonError(ErrorKind.UNTRUSTED_KEY, "a key of the file does not stand in the root's directory")
 
 

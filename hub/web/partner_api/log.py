@@ -16,6 +16,7 @@ from consent.ledger.exact import HASH_BYTES, LedgerError, decimal, to_base64
 from consent.ledger.proof import LogProof
 from consent.ledger.tile import TileId
 from hub.services import log, receipts
+from hub.services.log_keys import key_changes
 from hub.services.runtime import Hub
 from hub.store.session import UnitOfWork
 from hub.web.common.http import answer
@@ -62,6 +63,12 @@ def create(hub: Hub, caller: Callable[[], DirectoryPartner]) -> Blueprint:
         leaf = b64url.decode(given["leaf"], what="leaf", length=HASH_BYTES) if "leaf" in given else None
         index, size = _number(given, "index"), _number(given, "size")
         return Response(hub.reads.run(lambda uow: _proof(uow, leaf, index, size)), content_type=TEXT)
+
+    @routes.get("/log/keys")
+    def keys() -> Response:
+        rate.take()
+        _arguments()
+        return answer(hub.reads.run(lambda uow: key_changes(uow.connection, uow.log, uow.secrets.system_key)))
 
     @routes.get("/log/proof/consistency")
     def consistency() -> Response:
