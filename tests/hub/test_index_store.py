@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -114,6 +115,38 @@ def test_tokens_come_out_of_a_row_as_they_went_in(tokens: list[IndexedToken]) ->
         values = values_of(row.kinds, row.tokens)
         assert values == {kind: frozenset(t.value for t in of_epoch if t.kind == kind) for kind in values}
         assert row == Packed(row.epoch, row.kinds, row.looked_up, row.tokens)
+
+
+def test_a_flood_costs_no_more_the_larger_it_is(tmp_path: Path) -> None:
+    """Counted in steps of SQLite's machine: whoever floods the index does not slow down everybody after."""
+    engine = open_engine(tmp_path / "hub.db")
+    upgrade(engine, "hub")
+    tokens = [IndexedToken("sgd", 1, n, bytes([n]) * 16) for n in range(3)]
+    steps: list[int] = []
+    with engine.begin() as connection:
+        index = Index(connection, Sql(connection), SystemClock().now())
+        driver: Any = connection.connection.driver_connection
+        for first, size in ((0, 3_000), (3_000, 9_000)):
+            for n in range(first, size):
+                person = PersonId(f"p{n:05}")
+                connection.exec_driver_sql("INSERT INTO person VALUES (?, 0, 0, 0) ON CONFLICT DO NOTHING", (person,))
+                connection.exec_driver_sql("INSERT INTO record VALUES (?, 'caf', ?, '{}', 0)", (f"r{n}", b"%d" % n))
+                index.add(person, f"r{n}", tokens, LOOKED_UP, is_new=True)
+            steps.append(0)
+
+            def step() -> int:
+                steps[-1] += 1
+                return 0
+
+            driver.set_progress_handler(step, 100)
+            index = Index(connection, Sql(connection), SystemClock().now())
+            index.expect(tokens)
+            assert len(index.sharing(tokens, at_most=33)) == 33
+            assert len(index.sharing(tokens, at_most=33, without="whole")) == 33
+            driver.set_progress_handler(None, 0)
+    engine.dispose()
+    assert steps[0] > 0
+    assert steps[1] < steps[0] * 1.2
 
 
 def test_the_order_of_a_rows_tokens_tells_nothing_of_the_order_they_were_sent_in() -> None:
