@@ -65,11 +65,12 @@ class HubHome:
         clock: Clock,
         tls: tuple[str, str] | None = None,
         co_hosted: Sequence[str] = (),
+        witnesses: Sequence[str] = (),
     ) -> DirectoryPartner:
         """Make keys, keyring, settings and databases; return the identity to be entered in the directory.
 
         ``operator`` is who runs the hub, in words; ``tls`` the certificate and key files; ``co_hosted`` the partners
-        whose edge will run on the same machine.
+        whose edge will run on the same machine; ``witnesses`` those whose edge will cosign the log.
         Raises ``MaillonError(CONFLICT)`` when the folder already holds a hub: no key is ever overwritten.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,6 +91,8 @@ class HubHome:
         lines.append(f"log_origin = {_toml(origin)}")
         if co_hosted:
             lines.append(f"co_hosted = [{', '.join(map(_toml, co_hosted))}]")
+        if witnesses:
+            lines.append(f"witnesses = [{', '.join(map(_toml, witnesses))}]")
         if tls is not None:
             lines += [f"tls_cert = {_toml(tls[0])}", f"tls_key = {_toml(tls[1])}"]
         for name, key in (("dpo_key", dpo), ("operator_key", run_by)):

@@ -25,6 +25,7 @@ from hub.settings import HOME_VARIABLE, load_settings
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), help="PEM; required off loopback.")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), help="PEM; required off loopback.")
 @click.option("--co-hosted", multiple=True, help="Slug of an edge on this same machine; shown by /health.")
+@click.option("--witness", "witnesses", multiple=True, help="Slug of an edge that is to cosign the log; three or more.")
 @json_option
 def init(
     home: Path,
@@ -35,6 +36,7 @@ def init(
     tls_cert: str | None,
     tls_key: str | None,
     co_hosted: tuple[str, ...],
+    witnesses: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make a hub in HOME: keys, keyring, settings, databases. Nothing is ever overwritten.
@@ -44,7 +46,14 @@ def init(
     """
     tls = (str(Path(tls_cert).resolve()), str(Path(tls_key).resolve())) if tls_cert and tls_key else None
     made = HubHome(home).create(
-        url=url, host=host, port=port, operator=operator, clock=SystemClock(), tls=tls, co_hosted=co_hosted
+        url=url,
+        host=host,
+        port=port,
+        operator=operator,
+        clock=SystemClock(),
+        tls=tls,
+        co_hosted=co_hosted,
+        witnesses=witnesses,
     )
     identity = home / "hub.identity.json"
     identity.write_text(json.dumps(made.to_wire(), indent=2) + "\n", "utf-8")

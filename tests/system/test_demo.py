@@ -53,7 +53,7 @@ def _group(pid: int) -> int | None:
 
 def test_every_step_of_the_story_holds(played: Played) -> None:
     assert played.report.failures == []
-    assert len(played.report.steps) == 13
+    assert len(played.report.steps) == 14
     assert all(step["checks"] for step in played.report.steps)
 
 

@@ -55,15 +55,17 @@ class Deployment:
     ports: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, base: Path, partners: dict[str, str]) -> Deployment:
-        """Make root, hub and edges under ``base`` and have everyone join; nothing runs yet."""
+    def create(cls, base: Path, partners: dict[str, str], witnesses: Iterable[str] = ()) -> Deployment:
+        """Make root, hub and edges under ``base`` and have everyone join; nothing runs yet. ``witnesses`` are those
+        whose edges cosign the hub's log."""
         made = cls(base, partners, Fleet(base / "logs"))
         made.ports = {name: free_port() for name in (HUB, *partners)}
         fingerprint = must("init-root", str(made.home("root")))["fingerprint"]
-        co_hosted = [argument for slug in partners for argument in ("--co-hosted", slug)]
+        more = [argument for slug in partners for argument in ("--co-hosted", slug)]
+        more += [argument for slug in witnesses for argument in ("--witness", slug)]
         hub = ("init", made.home(HUB), "--url", made.url(HUB), "--port", made.ports[HUB], "--operator", "Démonstration")
         with ThreadPoolExecutor(2) as pool:
-            pending = [pool.submit(must, *map(str, hub), *co_hosted)]
+            pending = [pool.submit(must, *map(str, hub), *more)]
             pending += [pool.submit(made._init_edge, slug) for slug in partners]
             for identity in [each.result() for each in pending]:
                 # One after the other: each signs the directory anew.

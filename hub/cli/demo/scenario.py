@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from schemas import registry
 
 RECIPIENT: Final = "departement"
 SOURCES: Final = ("caf", "cpam", "france_travail", RECIPIENT)
+_WITNESS_SECONDS: Final = 20.0
+"""How long the demo waits for its witnesses, who answer within seconds."""
 AGENTS: Final = ("--agent", "a.martin", "--second-agent", "b.durand")
 
 
@@ -44,7 +48,7 @@ SHIPPED: Final = Cast()
 def build(base: Path, report: Report) -> Deployment:
     """Make the deployment under ``base``, start it and bring every partner's demo files in."""
     with report.step("Un département, un hub et quatre organismes", "root, hub and four edges, separate processes"):
-        deployment = Deployment.create(base, {slug: slug for slug in SOURCES})
+        deployment = Deployment.create(base, {slug: slug for slug in SOURCES}, witnesses=SOURCES)
         try:
             deployment.start()
             rows = []
@@ -85,6 +89,7 @@ class _Story:
         self._others(seen)
         self._withdrawal(record)
         self._who_saw_what()
+        self._receipt()
         self._nothing_at_the_hub(seen)
         return seen
 
@@ -188,6 +193,7 @@ class _Story:
         with report.step("« Je retire mon accord »", "she withdraws"):
             answer = self._consent("withdraw", "--person", maelle, "--record", record)
             report.check(answer.document.get("state") == "revoked", "le retrait est enregistré")
+            self.receipt_id = str(answer.document.get("receipt_id"))
             got = self._pull(maelle, "accompagnement_global", "referent_parcours")
             report.check(got.code == 0 and not _said(got), "plus rien n'est communiqué")
 
@@ -213,6 +219,25 @@ class _Story:
             self.report.check(len(refused) >= 2, f"{len(refused)} demandes sans suite y sont aussi")
             self.report.check(
                 all(row["agent"] is None for row in rows), "le service et la fonction, jamais le nom de l'agent"
+            )
+
+    def _receipt(self) -> None:
+        """Her receipt of the withdrawal, once the witnesses have seen it, checked with the public keys alone."""
+        with self.report.step("Le reçu du retrait, vérifié sans le hub", "her receipt, checked offline"):
+            receipt, keys = (self.deployment.base / name for name in ("recu.json", "cles.json"))
+            run_command("log", "keys", "--home", self._home(), "--out", str(keys))
+            self.report.command("verify", receipt.name, "--keys", keys.name)
+            end = time.monotonic() + _WITNESS_SECONDS
+            while True:
+                got = run_command("consent", "receipt", self.receipt_id, "--home", self._home())
+                receipt.write_text(json.dumps(got.document), "utf-8")
+                checked = run_command("verify", str(receipt), "--keys", str(keys))
+                if checked.code != EXIT_PARTIAL or time.monotonic() > end:
+                    break
+            count = len(checked.document.get("witnesses", []))
+            self.report.check(
+                checked.code == 0 and count > len(SOURCES) // 2,
+                f"le reçu est vrai, et {count} organismes ont contresigné le journal qui le contient",
             )
 
     def _nothing_at_the_hub(self, seen: set[str]) -> None:
