@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from connectors.kit.alone import alone
 from connectors.kit.runtime.clock import Clock
@@ -138,7 +139,10 @@ def _in_place(home: HubHome, backups: Backups, clock: Clock) -> Iterator[Path | 
     coming: list[tuple[Path, Path]] = []
     for source, target in ((backups.hub, home.database), (backups.secrets, home.secrets)):
         if source is not None:
-            coming.append((source, target))
+            # What stood in a home lies there with its write-ahead log: the newest events are in it.
+            coming += [
+                (each, target.with_name(each.name.replace(source.name, target.name, 1))) for each in _whole(source)
+            ]
     if backups.keys is not None:
         coming += [(backups.keys / file.name, file) for file in key_files(home) if (backups.keys / file.name).is_file()]
     moved: list[tuple[Path, Path]] = []
@@ -177,10 +181,18 @@ def _keep_register(home: HubHome, aside: Path) -> None:
     seen.put(max(seen.get(), SeenSize(aside / home.log_seen.name).get()))
 
 
+def _whole(database: Path) -> list[Path]:
+    """Return a database file and, where it has one that holds anything, its write-ahead log."""
+    wal = database.with_name(f"{database.name}-wal")
+    return [database, *([wal] if wal.is_file() and wal.stat().st_size else [])]
+
+
 def _check_database(file: Path) -> None:
     module = sqlite_module()
+    # A copy alone is read as it lies, also from a folder nobody can write to.
+    as_it_lies = "" if len(_whole(file)) > 1 else "&immutable=1"
     try:
-        connection = module.connect(f"file:{file}?mode=ro&immutable=1", uri=True)
+        connection = module.connect(f"file:{quote(str(file.absolute()))}?mode=ro{as_it_lies}", uri=True)
         try:
             is_whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
         finally:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from connectors.kit.runtime.clock import SystemClock
 from hub.cli.output import json_option, print_answer
@@ -78,8 +80,12 @@ def backup_keys(folder: Path, home: Path, as_json: bool) -> None:
 
 
 @click.group("restore")
-def restore() -> None:
+@click.pass_context
+def restore(context: click.Context) -> None:
     """Put backups back, with every later erasure done again before the hub serves; or show that it would work."""
+    # The hub it opens says in its log what witnesses answer: beside the command's own answer, not inside it.
+    structlog.configure(logger_factory=lambda *_: structlog.WriteLogger(sys.stderr))
+    context.call_on_close(structlog.reset_defaults)
 
 
 @restore.command("run")
