@@ -1,7 +1,8 @@
 """Who was erased, in a file of its own beside the keyring: what a restored older database is held against.
 
-One line an erasure, only ever appended, 0600. Whom it was about is a keyed mark of the hub's own random id: without
-the keyring it says nothing, with it an id that only old backups still hold can be compared. A backup that is put back
+One line an erasure, only ever appended, 0600. Whom it was about is a keyed mark of the hub's own random id, one for
+each person that had turned out to be the one: without the keyring it says nothing, with it an id that only old backups
+still hold can be compared. A backup that is put back
 brings erased persons back with it; every line that its own log does not have is then done again before the hub serves.
 """
 
@@ -26,10 +27,11 @@ _MARK = 16
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """One erasure. ``decision``: the DPO's JWS; ``proof_until``: how long the agreements are kept as proof."""
+    """One erasure. ``marks``: of whom, the person itself first; ``decision``: the DPO's JWS; ``proof_until``: how long
+    the agreements are kept as proof."""
 
     erasure_id: str
-    mark: bytes
+    marks: tuple[bytes, ...]
     at: datetime
     decision: str
     proof_until: datetime | None
@@ -37,9 +39,9 @@ class Erased:
     def to_line(self) -> bytes:
         """Return the line, with its end."""
         value = {
-            "v": 1,
+            "v": 2,
             "erasure_id": self.erasure_id,
-            "mark": b64url.encode(self.mark),
+            "marks": [b64url.encode(mark) for mark in self.marks],
             "at": self.at.isoformat(),
             "decision": self.decision,
             "proof_until": None if self.proof_until is None else self.proof_until.isoformat(),
@@ -50,9 +52,11 @@ class Erased:
     def of(cls, value: Mapping[str, Any]) -> Self:
         """Return what a line says; raises ``KeyError``, ``TypeError`` or ``ValueError``."""
         until = value["proof_until"]
+        # Lines of version 1 are about one person each.
+        marks = [value["mark"]] if value["v"] == 1 else value["marks"]
         return cls(
             str(value["erasure_id"]),
-            b64url.decode(value["mark"], length=_MARK),
+            tuple(b64url.decode(mark, length=_MARK) for mark in marks),
             datetime.fromisoformat(value["at"]),
             str(value["decision"]),
             None if until is None else datetime.fromisoformat(until),

@@ -21,11 +21,14 @@ from hub.log_check.keybook import KeyBook, require
 from hub.log_check.rows import ACCESS, AGENT, CHILDREN, CONSENT, EVENT_TABLES, FIELD, MATCH, OF_CLASS, Event, Table
 from hub.log_check.snapshot import Row, Snapshot
 from hub.log_check.tree import Progress
-from hub.store.sealing import event_id_bytes, open_event
+from hub.store.sealing import Opening, event_id_bytes, open_alone, open_event
 
 _JOURNAL: Final = """SELECT seq, event_id, class, at, commitment, ciphertext_digest, sealed, emptied_by
 FROM journal ORDER BY seq"""
 _EMPTIERS: Final = ("erasure", "retention")
+_NOBODYS: Final = """SELECT c.seq FROM consent_event c WHERE NOT EXISTS
+(SELECT 1 FROM person p WHERE p.person_id = c.person_id) AND c.person_id NOT IN
+(SELECT erasure_id FROM erasure UNION SELECT part_id FROM erasure_part) ORDER BY c.seq LIMIT 1"""
 _HEADS: Final = """SELECT p.person_id, h.n, h.leaf_hash FROM person p
 LEFT JOIN subject_head h ON h.person_id = p.person_id ORDER BY p.person_id"""
 
@@ -125,13 +128,17 @@ def _check_event(
         wrong((strange or (tables or EVENT_TABLES)[0]).name, place, "extra" if strange else "missing")
     table = there[0] if there else None
     found = {} if table is None else beside.of(table, seq) or {}
-    if kept is None:
-        key, owner = _key(table, found, keys, place)
-    else:  # of an erased person, kept as proof: only the erasure's id leads to it
-        key, owner = require(keys.secret(kept, "k_consent"), "kept_consent", place), kept
     leaf = Leaf(EventClass(name), event_id_bytes(event_id), at, commitment, digest)
     try:
-        opening = open_event(key, leaf, sealed)
+        if table is CONSENT or kept is not None:
+            # Of an erased person, kept as proof: only the erasure's id leads to it.
+            owner = found["person_id"] if kept is None else kept
+            opening = _open_consent(
+                owner, event_id, leaf, sealed, keys, CONSENT.name if kept is None else "kept_consent", place
+            )
+        else:
+            key, owner = _key(table, found, keys, place)
+            opening = open_event(key, leaf, sealed)
         body, link = envelope.decode(opening.envelope)
     except MaillonError:
         if is_change:
@@ -152,11 +159,21 @@ def _check_event(
         chains.add(owner, link, leaf_hash(leaf.encode()), seq)
 
 
+def _open_consent(
+    owner: str, event_id: str, leaf: Leaf, sealed: bytes, keys: KeyBook, table: str, place: str
+) -> Opening:
+    """Open a consent with the key of whom it was accepted for, or with the event's own where that one is gone."""
+    key, own = keys.secret(owner, "k_consent"), keys.of_event(event_id)
+    if not own:
+        return open_event(require(key, table, place), leaf, sealed)
+    try:
+        return open_alone(own[0], leaf, sealed)
+    except MaillonError:
+        return open_event(require(key, table, place), leaf, sealed)
+
+
 def _key(table: Table | None, row: Mapping[str, Any], keys: KeyBook, place: str) -> tuple[bytes, str | None]:
     """Return the key an event opens under, and whose it is (None: nobody's, the hub's own)."""
-    if table is CONSENT:
-        person = row["person_id"]
-        return require(keys.secret(person, "k_consent"), CONSENT.name, place), person
     if table in (ACCESS, MATCH) and row["subject_tag"] is not None:
         trace = keys.trace(row["subject_tag"])
         if trace is None:
@@ -200,6 +217,8 @@ def _check_orphans(snapshot: Snapshot) -> None:
         lost = snapshot.one(query)
         if lost is not None and lost[0] is not None:
             wrong(table.name, f"seq {lost[0]}", "extra")
+    for row in snapshot.rows(_NOBODYS):
+        wrong("consent_event", f"seq {row[0]}", "row")
     if snapshot.one("SELECT 1 FROM erasing") is not None:
         wrong("erasing", "-", "extra")
 

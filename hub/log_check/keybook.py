@@ -10,11 +10,12 @@ from pathlib import Path
 from connectors.kit.runtime.errors import MaillonError
 from hub.keyring import Keyring
 from hub.log_check.finding import wrong
-from hub.log_check.snapshot import Row, Snapshot, open_snapshot
+from hub.log_check.snapshot import Snapshot, open_snapshot
 from hub.wrapping import WrappingKeys
 
 _CONSENT = "SELECT wrapped FROM person_secret WHERE person_id = ? AND use = ?"
-_LOOKUPS = "SELECT lookup FROM person_ref WHERE person_id = ? AND partner = ?"
+_EVENT = "SELECT owner_id, wrapped FROM event_key WHERE event_id = ? ORDER BY owner_id"
+_UNNAMED = "SELECT seq FROM unnamed_consent"
 _TRACE = "SELECT owner_id, month, wrapped, restricted FROM trace_key WHERE tag = ?"
 
 
@@ -40,7 +41,7 @@ class KeyBook:
         self._persons: dict[tuple[str, str], bytes | None] = {}
         self._traces: dict[bytes, TraceOwner | None] = {}
         self._absorbed: dict[str, list[str]] = {}
-        self._hub: Snapshot | None = None
+        self._unnamed: set[int] = set()
 
     def secret(self, person: str, use: str) -> bytes | None:
         """Return ``s_ref`` or ``k_consent`` of a person, None when it is gone or opens no more."""
@@ -51,23 +52,31 @@ class KeyBook:
 
     def meet(self, hub: Snapshot) -> None:
         """Take the snapshot of ``hub.db`` that says which refs mean whom, and who turned out to be whom."""
-        self._hub = hub
         for absorbed, into in hub.rows("SELECT person_id, into_id FROM absorbed"):
             self._absorbed.setdefault(into, []).append(absorbed)
+        self._unnamed = {int(row[0]) for row in hub.rows(_UNNAMED)}
+
+    def is_unnamed(self, seq: int) -> bool:
+        """Say whether the secret of the ref a consent event was said under went with an erasure, by whose event that is
+        told."""
+        return seq in self._unnamed
+
+    def of_event(self, event_id: str) -> list[bytes]:
+        """Return the keys of this one event that are left of a key which was destroyed."""
+        rows = self._secrets.rows(_EVENT, (event_id,))
+        found = [self._unwrap(owner, f"k_event/{event_id}", wrapped) for owner, wrapped in rows]
+        return [key for key in found if key is not None]
 
     def refs_of(self, person: str, partner: str) -> Iterator[str]:
-        """Yield what ``partner`` may have called a person: by its own secret, by those of whoever turned out to be that
-        person, and (a ref keeps its meaning through a split) by any other whose ref means this person now."""
+        """Yield what ``partner`` may have called a person, the likeliest first: by its own secret, by those of whoever
+        turned out to be that person, and by any other's, whose ref may have meant this person until a split."""
         known = [person]
         for each in known:
             known += [other for other in self._absorbed.get(each, ()) if other not in known]
         for each in known:
             yield from self._ref(each, partner)
-        means = {bytes(row[0]) for row in self._rows(_LOOKUPS, (person, partner))}
         for (other,) in self._secrets.rows("SELECT person_id FROM person_secret WHERE use = 's_ref'"):
-            for ref in self._ref(other, partner):
-                if self.keyring.ref_lookup(partner, ref) in means:
-                    yield ref
+            yield from self._ref(other, partner)
 
     def _ref(self, person: str, partner: str) -> Iterator[str]:
         s_ref = self.secret(person, "s_ref")
@@ -76,9 +85,6 @@ class KeyBook:
                 yield self.keyring.ref(partner, s_ref)
             except MaillonError:
                 return
-
-    def _rows(self, query: str, values: tuple[str, ...]) -> Iterator[Row]:
-        return iter(()) if self._hub is None else self._hub.rows(query, values)
 
     def trace(self, tag: bytes) -> TraceOwner | None:
         """Return whose tag it is, None when its month's key is gone."""

@@ -57,9 +57,10 @@ def search(
     person = _named_person(uow, keyring, reader, criteria)
     limit = criteria.get("limit", DEFAULT_LIMIT)
     naming_person = view == "dpo" and "ref" in criteria
+    erasure_id = _named_erasure(uow, view, criteria) if "erasure_id" in criteria else None
     where = AccessFilter(
-        owner=person if "erasure_id" not in criteria else _named_erasure(uow, view, criteria),
-        also=() if person is None else uow.identity.family(person)[1:],
+        owner=person if erasure_id is None else erasure_id,
+        also=_also(uow, person, erasure_id),
         trace_id=criteria.get("trace_id"),
         # A trace id is known to the partner that asked: from anyone else it would only confirm a guess.
         asked_by=reader.name if reader.partner is not None and "trace_id" in criteria else None,
@@ -209,6 +210,13 @@ def _named_erasure(uow: UnitOfWork, view: str, criteria: Mapping[str, Any]) -> s
     if uow.erasures.find(erasure_id=erasure_id) is None:
         raise MaillonError(ErrorKind.NOT_FOUND, "no erasure has this id", pointer="/erasure_id")
     return erasure_id
+
+
+def _also(uow: UnitOfWork, person: PersonId | None, erasure_id: str | None) -> tuple[str, ...]:
+    """Return who else a person is, or under which other ids the traces of an erased one are kept."""
+    if erasure_id is not None:
+        return uow.erasures.parts(erasure_id)
+    return () if person is None else uow.identity.family(person)[1:]
 
 
 def _concerns_person(row: AccessRow) -> bool:

@@ -12,7 +12,7 @@ What the law keeps is restricted: traces until their month ends, agreements as p
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,7 @@ from typing import Any, Final
 from connectors.kit import seal, trust
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
+from connectors.kit.runtime.ids import EventId, PersonId, new_uuid, uuid_of
 from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.seal import Typ
 from consent.ledger.envelope import decode
@@ -33,7 +33,8 @@ from hub.erasure_register import Erased, ErasureRegister, mark_of
 from hub.keyring import Keyring
 from hub.services import log
 from hub.services.register import resolve
-from hub.store.erasures import ErasureRow, Held
+from hub.store.erasures import ErasureRow, Unfinished
+from hub.store.person_rows import Held
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
 from hub.wire import check_schema, instant
@@ -89,50 +90,41 @@ def examine(wire: Mapping[str, Any], dpo_key: PublicJwk, deadlines: Deadlines, a
 def erase(eraser: Eraser, decision: Decision) -> str:
     """Erase the person of a decision and return the erasure's id; the same decision again changes nothing.
 
-    When it returns, no key and no row of the person is left in the hub's files. Raises
-    ``MaillonError(UNKNOWN_SUBJECT)`` when the partner registered no one under the ref, ``CONFLICT`` while the person is
-    joined with another or shares agreements with one, ``STORAGE`` when the disk refuses: untouched then, or finished
-    at the next start.
+    Who a review joined with it goes too: they are one. Who a split took from it stays whole. When it returns, no key
+    and no row of the person is left in the hub's files. Raises ``MaillonError(UNKNOWN_SUBJECT)`` when the partner
+    registered no one under the ref, ``STORAGE`` when the disk refuses: untouched then, or finished at the next start.
     """
-    keyring, deadlines = eraser.keyring, eraser.deadlines
-    copies: list[PersonId] = []
 
     def write(uow: UnitOfWork) -> str:
         before = uow.erasures.find(decision=decision.digest)
         if before is not None:
             return before.erasure_id
-        person = resolve(uow, keyring, decision.partner, decision.ref)
+        person = resolve(uow, eraser.keyring, decision.partner, decision.ref)
         if person is None:
             raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref", pointer="/ref")
-        if uow.identity.is_tangled(person):
-            raise MaillonError(ErrorKind.CONFLICT, "joined with another person, or shares agreements: split first")
-        copies.extend(uow.identity.secret_owners(person) - {person})
-        held, until = uow.erasures.held(person), decision.reason.proof_until(uow.at)
+        held, until = uow.erasures.held([person]), decision.reason.proof_until(uow.at)
         erasure_id = new_uuid()
-        _write(uow, held, erasure_id, decision.jws, until if held.events else None, deadlines, replayed=False)
+        parts = _parts(eraser.keyring, erasure_id, held.family, person)
+        kept = until if held.events else None
+        _write(uow, eraser, held, parts, erasure_id, decision.jws, kept, replayed=False)
         return erasure_id
 
     erasure_id = eraser.writer.run(write)
     finish(eraser)
-    for copy in copies:
-        # Made by a split, of a secret that makes refs: it opens nothing, and a crash before this leaves it an orphan.
-        eraser.writer.run(partial(_destroy_copy, copy=copy, erasure_id=erasure_id))
     return erasure_id
 
 
 def finish(eraser: Eraser) -> int:
     """Bring every erasure that was begun to its end; return how many there were. Doing it again is harmless."""
-    rows = eraser.reads.run(lambda uow: [(row, _decision_of(uow, row)) for row in uow.erasures.unfinished()])
-    for row, decision in rows:
-        person = row.pending
-        if person is None:
-            continue
-        mark = mark_of(eraser.keyring, person)
-        eraser.register.append(Erased(row.erasure_id, mark, row.at, decision, row.kept_until))
-        eraser.writer.run(partial(_destroy, row=row, person=person))
-    if rows:
+    begun = eraser.reads.run(lambda uow: [(each, _decision_of(uow, each.row)) for each in uow.erasures.unfinished()])
+    for each, decision in begun:
+        marks = tuple(mark_of(eraser.keyring, person) for person in each.parts)
+        row = each.row
+        eraser.register.append(Erased(row.erasure_id, marks, row.at, decision, row.kept_until))
+        eraser.writer.run(partial(_destroy, unfinished=each))
+    if begun:
         empty_logs(eraser)
-    return len(rows)
+    return len(begun)
 
 
 def empty_logs(eraser: Eraser) -> bool:
@@ -157,8 +149,8 @@ def replay(eraser: Eraser) -> int:
         return 0
     marks = eraser.reads.run(lambda uow: {mark_of(eraser.keyring, person): person for person in uow.erasures.persons()})
     for entry in entries:
-        again = partial(_again, entry=entry, person=marks.get(entry.mark), deadlines=eraser.deadlines)
-        eraser.writer.run(again)
+        persons = [marks[mark] for mark in entry.marks if mark in marks]
+        eraser.writer.run(partial(_again, entry=entry, persons=persons, eraser=eraser))
     finish(eraser)
     return len(entries)
 
@@ -184,7 +176,7 @@ def kept_agreements(uow: UnitOfWork, erasure_id: str) -> list[str]:
     row = _find(uow, erasure_id)
     if row.kept_until is None or uow.at >= row.kept_until:
         return []
-    return uow.erasures.kept(erasure_id, uow.secrets.consent_key(PersonId(erasure_id)))
+    return uow.erasures.kept(erasure_id, uow.secrets)
 
 
 def _find(uow: UnitOfWork, erasure_id: str) -> ErasureRow:
@@ -194,17 +186,30 @@ def _find(uow: UnitOfWork, erasure_id: str) -> ErasureRow:
     return row
 
 
+def _parts(
+    keyring: Keyring, erasure_id: str, family: Sequence[PersonId], first: PersonId | None
+) -> dict[PersonId, str]:
+    """Return whose what is left of each is from now on: the erasure's own, or a part of it that is the same whenever
+    the erasure is done again."""
+
+    def part(person: PersonId) -> str:
+        return uuid_of(keyring.handle("hub", "erasure-part", f"{erasure_id}/{person}")[:16])
+
+    return {person: erasure_id if person == first else part(person) for person in family}
+
+
 def _write(
     uow: UnitOfWork,
+    eraser: Eraser,
     held: Held,
+    parts: Mapping[PersonId, str],
     erasure_id: str,
     jws: str,
     until: datetime | None,
-    deadlines: Deadlines,
     *,
     replayed: bool,
 ) -> None:
-    months = [] if held.person is None else uow.secrets.traces_of(held.person)
+    months = [trace for person in held.family for trace in uow.secrets.traces_of(person)]
     body = {
         "event": EVENT,
         "erasure_id": erasure_id,
@@ -212,32 +217,48 @@ def _write(
         "rows": dict(held.counts),
         "traces_until": instant(max(trace.expires_at for trace in months)) if months else None,
         "proof_until": None if until is None else instant(until),
-        "final_by": instant(deadlines.final_by(uow.at)),
+        "final_by": instant(eraser.deadlines.final_by(uow.at)),
         "replayed": replayed,
     }
+    owners = {*held.family, *held.copies}
+    # Copies whose split was never committed: no ref is made by them, nobody else would ever destroy them.
+    orphans = uow.erasures.without_refs(uow.secrets.copies_of(owners) - owners)
     uow.erasures.erase(
         held,
         body,
         erasure_id=erasure_id,
+        parts=parts,
+        copies={*held.copies, *orphans},
+        unnamed=_unnamed(uow, eraser.keyring, held, owners),
         event_id=EventId(new_uuid()),
         decision=seal.jws_digest(jws),
         keep_until=until,
     )
 
 
-def _again(uow: UnitOfWork, entry: Erased, person: PersonId | None, deadlines: Deadlines) -> None:
-    held = uow.erasures.held(person) if person is not None else Held(None, (), (), {})
+def _unnamed(uow: UnitOfWork, keyring: Keyring, held: Held, owners: Collection[PersonId]) -> list[int]:
+    """Return which consent events of others were said under a ref that one of ``owners``' secrets makes: afterwards
+    nobody can compute any more that it was theirs."""
+    secrets = uow.secrets.refs(owners).values()
+    found = []
+    for seq, collector, salt, jws in uow.erasures.of_relatives(held, uow.secrets):
+        subject = seal.peek(jws, Typ.CONSENT)["subject"]
+        if any(trust.subject_digest(keyring.ref(collector, secret), salt) == subject for secret in secrets):
+            found.append(seq)
+    return found
+
+
+def _again(uow: UnitOfWork, entry: Erased, persons: Sequence[PersonId], eraser: Eraser) -> None:
+    held = uow.erasures.held(list(dict.fromkeys(uow.erasures.head_of(person) for person in persons)))
+    first = next((person for person in held.family if mark_of(eraser.keyring, person) == entry.marks[0]), None)
+    parts = _parts(eraser.keyring, entry.erasure_id, held.family, first)
     until = entry.proof_until if held.events else None
-    _write(uow, held, entry.erasure_id, entry.decision, until, deadlines, replayed=True)
+    _write(uow, eraser, held, parts, entry.erasure_id, entry.decision, until, replayed=True)
 
 
-def _destroy(uow: UnitOfWork, row: ErasureRow, person: PersonId) -> None:
-    uow.secrets.erase(person, row.erasure_id, proof_until=row.kept_until)
-    uow.erasures.finished(row.erasure_id)
-
-
-def _destroy_copy(uow: UnitOfWork, copy: PersonId, erasure_id: str) -> None:
-    uow.secrets.erase(copy, erasure_id)
+def _destroy(uow: UnitOfWork, unfinished: Unfinished) -> None:
+    uow.secrets.erase(uow.erasures.end_of(unfinished, uow.secrets))
+    uow.erasures.finished(unfinished.row.erasure_id)
 
 
 def _decision_of(uow: UnitOfWork, row: ErasureRow) -> str:

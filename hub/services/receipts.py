@@ -18,6 +18,22 @@ WAITING: Final = {"recu": "en_attente"}
 """Said while the event is not under a signed checkpoint yet: ask again."""
 
 
+def first(uow: UnitOfWork, collector: str, receipt_id: str) -> dict[str, Any] | None:
+    """Return :func:`receipt` of an event accepted a moment ago.
+
+    Raises ``MaillonError(UNKNOWN_SUBJECT)`` when the person was erased in between: the event is gone with her, and
+    nobody was told that it was taken down. It is what the same event gets from then on.
+    """
+    try:
+        return receipt(uow, collector, receipt_id)
+    except MaillonError as error:
+        if error.kind is not ErrorKind.NOT_FOUND:
+            raise
+        raise MaillonError(
+            ErrorKind.UNKNOWN_SUBJECT, "no one is registered under this ref any more", pointer="/ref"
+        ) from None
+
+
 def receipt(uow: UnitOfWork, collector: str, receipt_id: str) -> dict[str, Any] | None:
     """Return the receipt (schema ``receipt``) of an event ``collector`` took down; None while it waits for the log.
 

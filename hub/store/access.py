@@ -19,8 +19,8 @@ from connectors.kit.runtime import b64url
 from connectors.kit.runtime.ids import EventId, PersonId
 from consent.ledger.leaf import EventClass, Leaf
 from hub.store.identity_tables import split_access
-from hub.store.journal import Journal, opening_of
-from hub.store.sealing import canonical
+from hub.store.journal import Journal, leaf_of, opening_of
+from hub.store.sealing import Opening, canonical, open_alone
 from hub.store.secrets import SecretStore
 from hub.store.tables import access_agent, access_event, access_field, journal
 from hub.store.trace import Trace
@@ -108,7 +108,7 @@ class AccessRow:
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
     """Which rows; every member given must hold. ``owner`` is a person, or the receipt of an erased one's erasure;
-    ``also`` the persons that turned out to be it."""
+    ``also`` the persons that turned out to be it, or the erasure's parts."""
 
     owner: str | None = None
     also: tuple[str, ...] = ()
@@ -178,46 +178,65 @@ class AccessLog:
         """
         conditions = _conditions(where)
         if where.owner is not None:
-            tags = [t.tag for owner in (where.owner, *where.also) for t in self._secrets.traces_of(owner)]
-            shared = select(split_access.c.seq).where(split_access.c.person_id == where.owner)
+            owners = (where.owner, *where.also)
+            tags = [t.tag for owner in owners for t in self._secrets.traces_of(owner)]
+            shared = select(split_access.c.seq).where(split_access.c.person_id.in_(owners))
             conditions.append(or_(access_event.c.subject_tag.in_(tags), access_event.c.seq.in_(shared)))
         query = _ROWS.where(*conditions).order_by(access_event.c.seq.desc()).limit(limit)
         found = self._connection.execute(query).all()
-        return self._opened(found, where.owner), found[-1].seq if len(found) == limit else None
+        named = set() if where.owner is None else {where.owner, *where.also}
+        return self._opened(found, named), found[-1].seq if len(found) == limit else None
 
     def trace(self, trace_id: str) -> list[AccessRow]:
         """Return every event of one trace that can still be read, oldest first; raises as :meth:`search`."""
         query = _ROWS.where(access_event.c.trace_id == trace_id).order_by(access_event.c.seq)
         return self._opened(self._connection.execute(query).all(), None)
 
-    def _opened(self, rows: Sequence[Row[Any]], owner: str | None) -> list[AccessRow]:
+    def _opened(self, rows: Sequence[Row[Any]], named: set[str] | None) -> list[AccessRow]:
+        """Open ``rows``. An erased person's are there for whoever ``named`` the erasure, and where they are also the
+        history of somebody else (not for None: a decision is not replayed without the person it was about)."""
         tags = {row.subject_tag for row in rows if row.subject_tag is not None}
         traces = self._secrets.by_tag(tags) if tags else {}
+        hidden = {row.event_id for row in rows if _is_hidden(row, traces, named or set())}
+        shared = self._secrets.event_keys(hidden) if hidden and named is not None else {}
         opened = []
         for row in rows:
             trace = traces.get(row.subject_tag)
-            is_hidden = row.subject_tag is not None and (trace is None or (trace.restricted and trace.owner != owner))
-            if row.sealed is not None and not is_hidden:
-                opened.append(self._row(row, trace))
+            if row.sealed is None:
+                continue
+            if row.event_id not in hidden:
+                key = self._secrets.system_key if trace is None else trace.key
+                opened.append(_row(row, trace, opening_of(row, key)))
+                continue
+            own = [each for each in shared.get(row.event_id, ()) if not each.restricted or each.owner in (named or ())]
+            if own:
+                opened.append(_row(row, trace, open_alone(own[0].key, leaf_of(row), row.sealed)))
         return opened
 
-    def _row(self, row: Row[Any], trace: Trace | None) -> AccessRow:
-        payload = opening_of(row, self._secrets.system_key if trace is None else trace.key).body
-        return AccessRow(
-            row.seq,
-            row.event_id,
-            AccessKind(row.kind),
-            row.trace_id,
-            None if trace is None else PersonId(trace.owner),
-            row.partner,
-            row.source,
-            row.purpose,
-            row.outcome,
-            payload,
-            row.at,
-            row.agent,
-            row.case,
-        )
+
+def _is_hidden(row: Row[Any], traces: Mapping[bytes, Trace], named: set[str]) -> bool:
+    if row.subject_tag is None:
+        return False
+    trace = traces.get(row.subject_tag)
+    return trace is None or (trace.restricted and trace.owner not in named)
+
+
+def _row(row: Row[Any], trace: Trace | None, opening: Opening) -> AccessRow:
+    return AccessRow(
+        row.seq,
+        row.event_id,
+        AccessKind(row.kind),
+        row.trace_id,
+        None if trace is None else PersonId(trace.owner),
+        row.partner,
+        row.source,
+        row.purpose,
+        row.outcome,
+        opening.body,
+        row.at,
+        row.agent,
+        row.case,
+    )
 
 
 def row_digest(event: AccessEvent) -> str:

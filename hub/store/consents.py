@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.runtime.ids import PersonId
 from consent.ledger.leaf import EventClass, Leaf
 from hub.store.instant import Instant
 from hub.store.journal import Journal
-from hub.store.sealing import Opening, event_id_bytes, open_event, receipt_id_of
+from hub.store.sealing import Opening, event_id_bytes, open_alone, open_event, receipt_id_of
 from hub.store.secrets import SecretStore
 from hub.store.sql import Sql
 
@@ -136,7 +137,7 @@ class ConsentRegister:
             clear = row[:4] + row[5:]
             event: StoredEvent | None = opened.get(clear)
             if event is None:
-                event = _stored(row, self._secrets.consent_key(PersonId(row[5])))
+                event = _stored(row, self._opening(row[:5], PersonId(row[5])))
                 opened.put(clear, event, since)
             found.append(event)
         return sorted(found, key=lambda event: event.seq)
@@ -156,7 +157,12 @@ class ConsentRegister:
     def opening(self, place: Accepted) -> Opening | None:
         """Return what opens an event; None when its content was erased. Raises ``MaillonError(STORAGE)``."""
         (row,) = self._sql.rows(_ROW, (place.seq,))
-        return None if row[-1] is None else _opening(row, self._secrets.consent_key(place.person_id))
+        return None if row[-1] is None else self._opening(row, place.person_id)
+
+    def _opening(self, event: tuple[Any, ...], given_under: PersonId) -> Opening:
+        event_id, at_us, bound, digest, sealed = event
+        leaf = Leaf(EventClass.CONSENT, event_id_bytes(event_id), at_us, bound, digest)
+        return open_consent(self._secrets, given_under, event_id, leaf, sealed)
 
 
 def _accepted(row: tuple[Any, ...]) -> Accepted:
@@ -164,12 +170,19 @@ def _accepted(row: tuple[Any, ...]) -> Accepted:
     return Accepted(PersonId(person), seq, receipt_id, collector)
 
 
-def _opening(event: tuple[Any, ...], key: bytes) -> Opening:
-    event_id, at_us, bound, digest, sealed = event
-    return open_event(key, Leaf(EventClass.CONSENT, event_id_bytes(event_id), at_us, bound, digest), sealed)
+def open_consent(secrets: SecretStore, given_under: PersonId, event_id: str, leaf: Leaf, sealed: bytes) -> Opening:
+    """Return what opens a consent event accepted for ``given_under``: with that person's key, or, where it was
+    destroyed with somebody whose event this was not, with the event's own. Raises ``MaillonError(STORAGE)``."""
+    try:
+        return open_event(secrets.consent_key(given_under), leaf, sealed)
+    except MaillonError:
+        own = secrets.event_keys([event_id]).get(event_id)
+        if not own:
+            raise
+        return open_alone(own[0].key, leaf, sealed)
 
 
-def _stored(row: tuple[Any, ...], key: bytes) -> StoredEvent:
-    opening, (person, seq, record_id, kind, collector, receipt_id, gives) = _opening(row[:5], key), row[5:]
+def _stored(row: tuple[Any, ...], opening: Opening) -> StoredEvent:
+    person, seq, record_id, kind, collector, receipt_id, gives = row[5:]
     at, jws = Instant.from_microseconds(opening.leaf.at_us), str(opening.body)
     return StoredEvent(PersonId(person), seq, record_id, kind, collector, jws, receipt_id, at, bool(gives))

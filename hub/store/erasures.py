@@ -8,93 +8,87 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.ids import EventId, PersonId
 from consent.ledger.leaf import EventClass
-from hub.store.journal import Journal, opening_of
+from hub.store.consents import open_consent
+from hub.store.erasure_tables import erasure, erasure_part, erasure_pending, kept_consent, unnamed_consent
+from hub.store.identity_changes import IdentityChanges
+from hub.store.identity_tables import absorbed, link_notice, split_access
+from hub.store.journal import Journal, leaf_of, opening_of
+from hub.store.kept_keys import end_of
+from hub.store.person_rows import Held, delete_rows, hand_over, held_of, of_relatives
 from hub.store.sealing import Opening, event_id_bytes
+from hub.store.secret_ends import End
+from hub.store.secrets import SecretStore
 from hub.store.tables import (
     access_agent,
     access_event,
     access_field,
     consent_event,
-    erasure,
-    holding,
     journal,
-    kept_consent,
-    link,
     match_event,
     person,
     person_ref,
-    record,
-    review,
-    subject_head,
-    token,
-    token_set,
-)
-from hub.store.token_set import Packed
-
-_SEQS = select(consent_event.c.seq).where(consent_event.c.person_id == bindparam("of")).order_by(consent_event.c.seq)
-_RECORDS = (
-    select(link.c.record_id).where(link.c.person_id == bindparam("of"), link.c.until.is_(None)).order_by("record_id")
-)
-_TOKENS = select(token_set.c.epoch, token_set.c.kinds, token_set.c.looked_up, token_set.c.tokens).where(
-    token_set.c.person_id == bindparam("of")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ErasureRow:
-    """One erasure as the log has it. ``pending`` is the person while its secrets are still there."""
+    """One erasure as the log has it."""
 
     erasure_id: str
     seq: int
     decision: str
     at: datetime
-    pending: PersonId | None
     kept_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What the store holds of a person (None: of no one). ``events``: its consent events; ``records``: those that are
-    its own now."""
+class Unfinished:
+    """An erasure whose secrets are still to go. ``parts``: of whom (the person itself first), and to whom the months of
+    each belong then; ``copies``: others whose secrets go with them; ``renewed``: who gets another ``k_consent``."""
 
-    person: PersonId | None
-    events: tuple[int, ...]
-    records: tuple[str, ...]
-    counts: Mapping[str, int]
+    row: ErasureRow
+    parts: Mapping[PersonId, str]
+    copies: tuple[PersonId, ...]
+    renewed: tuple[PersonId, ...]
 
 
 class Erasures:
-    """Rows of ``erasure`` and ``kept_consent``, and the end of everybody else's."""
+    """Rows of ``erasure``, its parts and what it keeps, and the end of everybody else's."""
 
-    def __init__(self, connection: Connection, journal: Journal, at: datetime) -> None:
-        """Bind to one transaction at ``at``."""
+    def __init__(self, connection: Connection, journal: Journal, changes: IdentityChanges, at: datetime) -> None:
+        """Bind to one transaction at ``at``; ``changes`` is told of what the log has to bind."""
         self._connection = connection
         self._journal = journal
+        self._changes = changes
         self._at = at
 
     # --- one person ----------------------------------------------------------------------------------------------
 
-    def held(self, of: PersonId) -> Held:
-        """Return what there is of a person."""
-        events = tuple(self._connection.execute(_SEQS, {"of": of}).scalars())
-        records = tuple(self._connection.execute(_RECORDS, {"of": of}).scalars())
-        counts = {
-            str(table.name): int(
-                self._connection.execute(select(func.count()).select_from(table).where(where)).scalar_one()
-            )
-            for table, where in _rows_of(of, records, self._lookups(of))
-        }
-        return Held(of, events, records, counts)
+    def held(self, persons: Sequence[PersonId]) -> Held:
+        """Return what there is of ``persons``, who are one (the first: who they are now), with whom they absorbed."""
+        return held_of(self._connection, persons)
+
+    def head_of(self, of: PersonId) -> PersonId:
+        """Return whom ``of`` turned out to be, itself when nobody else."""
+        into = self._connection.execute(select(absorbed.c.into_id).where(absorbed.c.person_id == of)).scalar()
+        return of if into is None else PersonId(into)
+
+    def without_refs(self, owners: Iterable[PersonId]) -> set[PersonId]:
+        """Return those of ``owners``, none of them a person, whose secrets make nobody's ref."""
+        wanted = set(owners)
+        query = select(person_ref.c.secret_of).where(
+            person_ref.c.secret_of.in_(sorted(wanted)), person_ref.c.secret_of != person_ref.c.person_id
+        )
+        return wanted - {PersonId(each) for each in self._connection.execute(query).scalars()}
 
     def erase(
         self,
@@ -102,6 +96,9 @@ class Erasures:
         body: Mapping[str, Any],
         *,
         erasure_id: str,
+        parts: Mapping[PersonId, str],
+        copies: Iterable[PersonId],
+        unnamed: Iterable[int],
         event_id: EventId,
         decision: str,
         keep_until: datetime | None,
@@ -109,43 +106,70 @@ class Erasures:
         """Append the erasure and delete every row of the person; return the event's sequence number.
 
         The content of its consent events goes too, unless it is kept as proof (``keep_until``). ``body`` is the
-        event's, to which ``emptied`` is added; ``decision`` the digest of the DPO's JWS.
+        event's, to which ``emptied`` and ``unnamed`` are added; ``decision`` the digest of the DPO's JWS; ``parts``
+        whose what is left of each of the family is from now on; ``copies`` whose secrets go with theirs; ``unnamed``
+        consent events of others that were said under a ref of hers.
         """
-        emptied = () if keep_until is not None else held.events
-        whole = {**body, "emptied": self.emptied(emptied)}
+        run = self._connection.execute
+        emptied = () if keep_until is not None else tuple(held.events)
+        nameless = self._still_named({*held.shared, *unnamed})
+        whole = {**body, "emptied": self.emptied(emptied), "unnamed": self.emptied(nameless)}
         seq = self._journal.append(EventClass.ERASURE, whole, event_id=event_id).seq
-        row = {"erasure_id": erasure_id, "seq": seq, "decision": decision, "at": self._at}
-        self._connection.execute(insert(erasure), {**row, "pending": held.person, "kept_until": keep_until})
+        row = {"erasure_id": erasure_id, "seq": seq, "decision": decision, "at": self._at, "kept_until": keep_until}
+        run(insert(erasure), row)
+        if nameless:
+            run(insert(unnamed_consent), [{"seq": each, "erasure_id": erasure_id} for each in nameless])
+        for part in sorted(set(parts.values()) - {erasure_id}):
+            run(insert(erasure_part), {"part_id": part, "erasure_id": erasure_id})
+        to_do: list[tuple[str, str | None, bool]] = [(owner, part, False) for owner, part in parts.items()]
+        to_do += [(copy, None, False) for copy in sorted(copies)]
+        to_do += [(owner, None, True) for owner in held.renewed]
+        for owner, heir, renewed in to_do:
+            pending = {"owner_id": owner, "erasure_id": erasure_id, "part_id": heir, "renewed": renewed}
+            run(insert(erasure_pending), pending)
         if keep_until is not None and held.events:
-            kept = [{"erasure_id": erasure_id, "seq": event} for event in held.events]
-            self._connection.execute(insert(kept_consent), kept)
+            kept = [
+                {"erasure_id": erasure_id, "seq": event, "part_id": parts.get(sealer, sealer)}
+                for event, sealer in held.events.items()
+            ]
+            run(insert(kept_consent), kept)
         with self._journal.erasing(seq):
-            self._delete(held)
+            hand_over(self._connection, self._changes, held, parts)
+            delete_rows(self._connection, self._changes, held)
             self._journal.empty(emptied, seq)
         return seq
 
+    def _still_named(self, seqs: set[int]) -> list[int]:
+        before = select(unnamed_consent.c.seq).where(unnamed_consent.c.seq.in_(sorted(seqs)))
+        return sorted(seqs - set(self._connection.execute(before).scalars()))
+
+    def of_relatives(self, held: Held, secrets: SecretStore) -> list[tuple[int, str, bytes, str]]:
+        """Return (sequence number, collector, salt, signed agreement) of consents of others that may have been said
+        under a ref of hers."""
+        found = []
+        for seq, given_under in of_relatives(self._connection, held):
+            query = select(journal, consent_event.c.collector, consent_event.c.salt).join(
+                consent_event, consent_event.c.seq == journal.c.seq
+            )
+            this = (journal.c.seq == seq) & (consent_event.c.person_id == given_under) & journal.c.sealed.is_not(None)
+            for row in self._connection.execute(query.where(this)):
+                opening = open_consent(secrets, given_under, row.event_id, leaf_of(row), row.sealed)
+                found.append((seq, str(row.collector), bytes(row.salt), str(opening.body)))
+        return found
+
     def lose(self, persons: Sequence[PersonId], tags: Sequence[bytes], body: Mapping[str, Any]) -> None:
         """Delete every row of persons, and of traces, whose secrets cannot be opened any more, beside a retention event
-        with ``body``: without them nothing of it can be read, and the persons' refs cannot be made again."""
-        lost, traces = [self.held(each) for each in persons], self.with_tags(tags)
-        seqs = sorted([*traces, *(seq for held in lost for seq in held.events)])
+        with ``body``: without them nothing of it can be read, and the persons' refs cannot be made again. Whoever is
+        joined with one of them goes too."""
+        heads = dict.fromkeys(self.head_of(each) for each in persons)
+        lost, traces = [self.held([head]) for head in heads], self.with_tags(tags)
+        seqs = sorted({*traces, *(seq for held in lost for seq in (*held.events, *held.shared))})
         by = self._journal.append(EventClass.RETENTION, {**body, "emptied": self.emptied(seqs)}).seq
         with self._journal.erasing(by):
             for held in lost:
-                self._delete(held)
+                delete_rows(self._connection, self._changes, replace(held, events={**held.events, **held.shared}))
             self._delete_traces(traces)
             self._journal.empty(seqs, by)
-
-    def _delete(self, held: Held) -> None:
-        if held.person is None:
-            return
-        for table, where in _rows_of(held.person, held.records, self._lookups(held.person)):
-            self._connection.execute(delete(table).where(where))
-
-    def _lookups(self, of: PersonId) -> list[int]:
-        """Return the keys under which a person's tokens are found."""
-        rows = self._connection.execute(_TOKENS, {"of": of})
-        return [lookup for row in rows for lookup in Packed(*row).lookups()]
 
     def find(self, *, erasure_id: str | None = None, decision: str | None = None) -> ErasureRow | None:
         """Return the erasure of this id, or decided by the JWS of this digest."""
@@ -157,14 +181,47 @@ class Erasures:
         """Return every erasure, oldest first."""
         return [ErasureRow(*row) for row in self._connection.execute(select(erasure).order_by(erasure.c.seq))]
 
-    def unfinished(self) -> list[ErasureRow]:
-        """Return the erasures whose person's secrets may still be there."""
-        rows = self._connection.execute(select(erasure).where(erasure.c.pending.is_not(None)))
-        return [ErasureRow(*row) for row in rows]
+    def unfinished(self) -> list[Unfinished]:
+        """Return the erasures whose secrets may still be there, oldest first."""
+        query = select(erasure_pending).order_by(erasure_pending.c.owner_id)
+        by: dict[str, list[Row[Any]]] = {}
+        for row in self._connection.execute(query):
+            by.setdefault(row.erasure_id, []).append(row)
+        found = []
+        for each in self.all() if by else ():
+            rows = sorted(by.get(each.erasure_id, ()), key=lambda row: row.part_id != row.erasure_id)
+            if rows:
+                found.append(
+                    Unfinished(
+                        each,
+                        {PersonId(row.owner_id): row.part_id for row in rows if row.part_id is not None},
+                        tuple(PersonId(row.owner_id) for row in rows if row.part_id is None and not row.renewed),
+                        tuple(PersonId(row.owner_id) for row in rows if row.renewed),
+                    )
+                )
+        return found
 
     def finished(self, erasure_id: str) -> None:
-        """Forget whom an erasure was about: its secrets are gone."""
-        self._connection.execute(update(erasure).where(erasure.c.erasure_id == erasure_id).values(pending=None))
+        """Forget whom an erasure was about: their secrets are gone."""
+        self._connection.execute(delete(erasure_pending).where(erasure_pending.c.erasure_id == erasure_id))
+
+    def parts(self, erasure_id: str) -> tuple[str, ...]:
+        """Return the ids, beside the erasure's own, through which what it keeps is found."""
+        query = select(erasure_part.c.part_id).where(erasure_part.c.erasure_id == erasure_id)
+        return tuple(self._connection.execute(query.order_by(erasure_part.c.part_id)).scalars())
+
+    def end_of(self, unfinished: Unfinished, secrets: SecretStore) -> End:
+        """Return what of ``secrets`` an erasure ends; the same before and after that was done."""
+        return end_of(
+            self._connection,
+            secrets,
+            erasure_id=unfinished.row.erasure_id,
+            seq=unfinished.row.seq,
+            kept_until=unfinished.row.kept_until,
+            parts=unfinished.parts,
+            copies=unfinished.copies,
+            renewed=unfinished.renewed,
+        )
 
     def opening(self, row: ErasureRow, system_key: bytes) -> Opening:
         """Return what opens the erasure's leaf; raises ``MaillonError(STORAGE)``."""
@@ -177,15 +234,19 @@ class Erasures:
 
     # --- kept as proof -------------------------------------------------------------------------------------------
 
-    def kept(self, erasure_id: str, key: bytes) -> list[str]:
-        """Return the signed agreements kept as proof, oldest first, opened with their ``key``."""
+    def kept(self, erasure_id: str, secrets: SecretStore) -> list[str]:
+        """Return the signed agreements kept as proof, oldest first. Raises ``MaillonError(STORAGE)``."""
         rows = self._connection.execute(
             select(journal)
             .join(kept_consent, kept_consent.c.seq == journal.c.seq)
             .where(kept_consent.c.erasure_id == erasure_id)
             .order_by(journal.c.seq)
         )
-        return [str(opening_of(row, key).body) for row in rows if row.sealed is not None]
+        return [
+            str(open_consent(secrets, PersonId(erasure_id), row.event_id, leaf_of(row), row.sealed).body)
+            for row in rows
+            if row.sealed is not None
+        ]
 
     def overdue_proofs(self, most: int) -> list[tuple[str, int]]:
         """Return (erasure, sequence number) of at most ``most`` events kept as proof whose time is over."""
@@ -233,6 +294,13 @@ class Erasures:
     def _delete_traces(self, seqs: Sequence[int]) -> None:
         for table in (access_field, access_agent, access_event, match_event) if seqs else ():
             self._connection.execute(delete(table).where(table.c.seq == bindparam("of")), [{"of": s} for s in seqs])
+        for at in range(0, len(seqs), 500):
+            part = seqs[at : at + 500]
+            shared = split_access.c.seq.in_(part)
+            with self._changes.to(split_access, shared):
+                self._connection.execute(delete(split_access).where(shared))
+            # What a partner was told of such an access.
+            self._connection.execute(delete(link_notice).where(link_notice.c.access_seq.in_(part)))
 
     # --- references ----------------------------------------------------------------------------------------------
 
@@ -270,26 +338,3 @@ def emptied_of(event_ids: Iterable[str]) -> dict[str, Any]:
     """Return ``{count, digest}``: how many events, and the base64url SHA-256 of their ids (16 bytes each) in order."""
     ids = [event_id_bytes(event_id) for event_id in event_ids]
     return {"count": len(ids), "digest": b64url.encode(hashlib.sha256(b"".join(ids)).digest())}
-
-
-def _rows_of(of: PersonId, records: Sequence[str], lookups: Sequence[int]) -> list[tuple[Table, ColumnElement[bool]]]:
-    """Return every table with rows of a person and which, in an order that breaks no reference.
-
-    A record that was taken from the person by a split is somebody else's now and stays; one that came to it goes with
-    its former links.
-    """
-    numbers = select(token_set.c.number).where(token_set.c.person_id == of)
-    # As JSON: a person of many records has more of them than a statement has room for.
-    listed = func.json_each(orjson.dumps(lookups).decode()).table_valued("value")
-    return [
-        (token, token.c.lookup.in_(select(listed.c.value)) & token.c.number.in_(numbers)),
-        (token_set, token_set.c.person_id == of),
-        (holding, holding.c.person_id == of),
-        (review, or_(review.c.person_id == of, review.c.candidate_id == of)),
-        (person_ref, person_ref.c.person_id == of),
-        (consent_event, consent_event.c.person_id == of),
-        (subject_head, subject_head.c.person_id == of),
-        (link, or_(link.c.person_id == of, link.c.record_id.in_(records))),
-        (record, record.c.record_id.in_(records)),
-        (person, person.c.person_id == of),
-    ]

@@ -14,7 +14,6 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from connectors.kit.runtime.ids import PersonId
 from hub.store.identity_changes import IdentityChanges
 from hub.store.identity_tables import absorbed, consent_owner, must_not_link, split_access
-from hub.store.journal import Journal
 from hub.store.tables import consent_event, holding, link, person, person_ref, record, token_set
 
 _FAMILY = select(absorbed.c.person_id).where(absorbed.c.into_id == bindparam("of"))
@@ -47,15 +46,11 @@ class OwnedConsent:
 class Identity:
     """Rows of ``link``, ``must_not_link``, ``absorbed``, ``consent_owner`` and ``split_access``."""
 
-    def __init__(self, connection: Connection, at: datetime) -> None:
-        """Bind to one transaction at ``at``."""
+    def __init__(self, connection: Connection, changes: IdentityChanges, at: datetime) -> None:
+        """Bind to one transaction at ``at``; ``changes`` is told of what the log has to bind."""
         self._connection = connection
-        self._changes = IdentityChanges(connection)
+        self._changes = changes
         self._at = at
-
-    def log_changes(self, journal: Journal) -> None:
-        """Append what changed of who is whom to the log; the runner of a unit of work does, at its end."""
-        self._changes.log(journal)
 
     # --- records -------------------------------------------------------------------------------------------------
 
@@ -189,27 +184,6 @@ class Identity:
     def family(self, of: PersonId) -> tuple[PersonId, ...]:
         """Return a person and everybody that turned out to be it: whose secrets open its past."""
         return (of, *(PersonId(each) for each in self._connection.execute(_FAMILY, {"of": of}).scalars()))
-
-    def is_tangled(self, of: PersonId) -> bool:
-        """Say whether a person's past is also another's: it absorbed one, or consents of theirs changed hands.
-
-        Erasing it would take, or leave, what is somebody else's.
-        """
-        changed = select(consent_owner.c.event_seq).where(
-            consent_owner.c.until_seq.is_(None),
-            ((consent_owner.c.given_under == of) | (consent_owner.c.person_id == of))
-            & (consent_owner.c.given_under != consent_owner.c.person_id),
-        )
-        return len(self.family(of)) > 1 or self._connection.execute(changed.limit(1)).scalar() is not None
-
-    def secret_owners(self, of: PersonId) -> set[PersonId]:
-        """Return everybody whose secrets are a person's: its own, of those it absorbed, and copies that make its refs.
-
-        What an erasure of the person has to destroy.
-        """
-        family = self.family(of)
-        query = select(person_ref.c.secret_of).where(person_ref.c.person_id.in_(family))
-        return {*family, *(PersonId(each) for each in self._connection.execute(query).scalars())}
 
     # --- consents ------------------------------------------------------------------------------------------------
 

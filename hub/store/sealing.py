@@ -70,18 +70,22 @@ def seal_event(
     drawn = secrets.token_bytes(SALT_BYTES + _NONCE)
     r32, nonce = drawn[:SALT_BYTES], drawn[SALT_BYTES:]
     header = header_of(event_class.value, identifier, at_us)
-    sealed = nonce + AESGCM(_event_key(key, identifier)).encrypt(nonce, r32 + envelope, header)
+    sealed = nonce + AESGCM(event_key(key, identifier)).encrypt(nonce, r32 + envelope, header)
     digest = hashlib.sha256(sealed).digest()
     return Leaf(event_class, identifier, at_us, commitment(r32, envelope), digest), sealed, r32
 
 
 def open_event(key: bytes, leaf: Leaf, sealed: bytes) -> Opening:
     """Return the opening of ``leaf``; ``MaillonError(STORAGE)`` unless it is exactly what was sealed then."""
+    return open_alone(event_key(key, leaf.event_id), leaf, sealed)
+
+
+def open_alone(key: bytes, leaf: Leaf, sealed: bytes) -> Opening:
+    """Return :func:`open_event` with the key of this one event (:func:`event_key`)."""
     try:
         if not hmac.compare_digest(hashlib.sha256(sealed).digest(), leaf.ciphertext_digest):
             raise ValueError("ciphertext")
-        cipher = AESGCM(_event_key(key, leaf.event_id))
-        plain = cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], leaf.header())
+        plain = AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], leaf.header())
         r32, envelope = plain[:SALT_BYTES], plain[SALT_BYTES:]
         if not hmac.compare_digest(commitment(r32, envelope), leaf.commitment):
             raise ValueError("commitment")
@@ -108,5 +112,6 @@ def event_id_bytes(event_id: str) -> bytes:
     return identifier
 
 
-def _event_key(key: bytes, event_id: bytes) -> bytes:
+def event_key(key: bytes, event_id: bytes) -> bytes:
+    """Return the key of one event (32 bytes), derived from its subject's or the system's ``key``."""
     return hmac.digest(key, TAG + event_id, "sha256")

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from connectors.kit.runtime.clock import Clock
@@ -26,17 +26,19 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
 from hub.store.backup import copy_database
 from hub.store.engine import open_engine, truncate_wal
+from hub.store.erasure_tables import event_key, secret_copy
 from hub.store.key_cache import MOST_CONTENTS, MOST_KEYS, KeyCache
 from hub.store.migrations import upgrade
+from hub.store.secret_ends import K_CONSENT as K_CONSENT
+from hub.store.secret_ends import S_REF as S_REF
+from hub.store.secret_ends import End, EventKey, buckets_of, carry_out, read_event_key, slot_in_use
 from hub.store.sql import Sql
 from hub.store.tables import Instant, person_secret, trace_key
 from hub.store.trace import Trace, end_of_traces, month_of, trace_use
-from hub.wrapping import WrappingKeys, bucket_of
+from hub.wrapping import WrappingKeys
 
 T = TypeVar("T")
 
-S_REF: Final = "s_ref"
-K_CONSENT: Final = "k_consent"
 _KEY: Final = 32
 _TAG: Final = 16
 
@@ -51,6 +53,8 @@ _OF_MONTH = _TRACES.where(
     trace_key.c.owner_id.in_(bindparam("owners", expanding=True)), trace_key.c.month == bindparam("month")
 )
 _OF_OWNER = _TRACES.where(trace_key.c.owner_id == bindparam("owner")).order_by(trace_key.c.month)
+_OF_EVENTS = select(event_key).where(event_key.c.event_id.in_(bindparam("events", expanding=True)))
+_COPIES = select(secret_copy.c.owner_id).where(secret_copy.c.of_id.in_(bindparam("owners", expanding=True)))
 _OF_TAGS = _TRACES.where(trace_key.c.tag.in_(bindparam("tags", expanding=True)))
 
 
@@ -60,6 +64,7 @@ class _Drawn:
 
     secrets: dict[tuple[str, str], bytes] = field(default_factory=dict)
     traces: dict[tuple[str, str], Trace] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
 
 
 class SecretStore:
@@ -105,6 +110,18 @@ class SecretStore:
         if secret is None:
             raise MaillonError(ErrorKind.STORAGE, "a person's key is gone")
         self._drawn.secrets[to, S_REF] = secret
+        self._drawn.copies[to] = of
+
+    def copies_of(self, owners: Iterable[PersonId]) -> set[PersonId]:
+        """Return everybody who has a copy of an ``s_ref`` of ``owners``, or a copy of a copy."""
+        found: set[PersonId] = set()
+        asked = set(owners)
+        while asked:
+            stored = self._read(_COPIES, lambda row: PersonId(row.owner_id), owners=sorted(asked))
+            drawn = [PersonId(copy) for copy, of in self._drawn.copies.items() if of in asked]
+            asked = {*stored, *drawn} - found
+            found |= asked
+        return found
 
     def refs(self, persons: Iterable[PersonId]) -> dict[PersonId, bytes]:
         """Return ``s_ref`` of every person that still has one."""
@@ -176,6 +193,18 @@ class SecretStore:
             found |= {trace.tag: trace for trace in self._read(_OF_TAGS, self._trace, tags=sorted(missing))}
         return found
 
+    # --- single events -------------------------------------------------------------------------------------------
+
+    def event_keys(self, event_ids: Iterable[str]) -> dict[str, list[EventKey]]:
+        """Return, by event, the keys of single events that are left of keys which were destroyed."""
+        found: dict[str, list[EventKey]] = {}
+        wanted = sorted(set(event_ids))
+        for i in range(0, len(wanted), 500):
+            make = lambda row: read_event_key(self._wrapping, row)  # noqa: E731
+            for each in self._read(_OF_EVENTS, make, events=wanted[i : i + 500]):
+                found.setdefault(each.event_id, []).append(each)
+        return found
+
     def _new_trace(self, person: PersonId, month: str) -> Trace:
         expires_at = end_of_traces(month, self._trace_months)
         return Trace(person, month, secrets.token_bytes(_TAG), secrets.token_bytes(_KEY), expires_at, restricted=False)
@@ -203,6 +232,9 @@ class SecretStore:
                     ]
                     sql.run_all(_ADD_SECRET, sorted(made))
                     sql.run_all(_ADD_TRACE, sorted(self._trace_row(trace) for trace in drawn.traces.values()))
+                    if drawn.copies:
+                        rows = [{"owner_id": copy, "of_id": of} for copy, of in drawn.copies.items()]
+                        connection.execute(insert(secret_copy), rows)
         except DBAPIError as error:
             raise MaillonError(ErrorKind.STORAGE, "a person's secret could not be written") from error
         self._drawn = _Drawn()
@@ -223,28 +255,19 @@ class SecretStore:
 
     # --- the end of secrets --------------------------------------------------------------------------------------
 
-    def erase(self, person: PersonId, receipt_id: str, *, proof_until: datetime | None = None) -> None:
-        """Destroy a person's secrets, durably, and with them the key that wrapped them; doing it again is harmless.
+    def erase(self, end: End) -> None:
+        """Destroy what is to ``end``, durably, and with it the keys that wrapped it; doing it again is harmless.
 
-        The months that still live become the erasure receipt's, ``restricted``; so does ``k_consent`` when the signed
-        agreements are kept as proof, ``proof_until`` then. Safe against a crash at any point:
-        before the commit nothing was erased, after it the next start destroys the old key. The writer's thread only.
-        Raises ``MaillonError(STORAGE)``.
+        Safe against a crash at any point: before the commit nothing was erased, after it the next start destroys the
+        old keys. The writer's thread only. Raises ``MaillonError(STORAGE)``.
         """
         self.flush()
-        bucket = bucket_of(person)
         with self._lock:
             self._settle()
-            slot = self._wrapping.begin_change(bucket)
             try:
                 with self._engine.begin() as connection:
-                    of_receipt = slot if bucket_of(receipt_id) == bucket else None
-                    if proof_until is not None:
-                        self._keep_proof(connection, person, receipt_id, proof_until, of_receipt)
-                    connection.execute(delete(person_secret).where(person_secret.c.person_id == person))
-                    for trace in [self._trace(row) for row in connection.execute(_OF_OWNER, {"owner": person})]:
-                        self._hand_over(connection, trace, receipt_id, of_receipt)
-                    self._wrap_again(connection, bucket, slot)
+                    slots = {bucket: self._wrapping.begin_change(bucket) for bucket in buckets_of(connection, end)}
+                    carry_out(connection, self._wrapping, end, slots)
             except DBAPIError as error:
                 raise MaillonError(ErrorKind.STORAGE, "a person's secrets could not be erased") from error
             finally:
@@ -257,22 +280,26 @@ class SecretStore:
 
         ``months_before`` (``YYYY-MM``) ends earlier months too, whatever was planned when their keys were made.
         """
-        is_over = (trace_key.c.expires_at <= at) | (trace_key.c.month < months_before)
+        of_events = event_key.c.month.is_not(None) & (
+            (event_key.c.expires_at <= at) | (event_key.c.month < months_before)
+        )
         with self._lock, self._engine.begin() as connection:
-            gone = connection.execute(delete(trace_key).where(is_over)).rowcount
+            gone = connection.execute(delete(trace_key).where(_is_over(at, months_before))).rowcount
+            connection.execute(delete(event_key).where(of_events))
         self._forget()
         return gone
 
     def expired_tags(self, at: datetime, *, months_before: str = "") -> list[bytes]:
         """Return the tags of the months :meth:`expire` would end."""
-        is_over = (trace_key.c.expires_at <= at) | (trace_key.c.month < months_before)
         with self._reads.connect() as connection:
-            return list(connection.execute(select(trace_key.c.tag).where(is_over)).scalars())
+            return list(connection.execute(select(trace_key.c.tag).where(_is_over(at, months_before))).scalars())
 
     def end_proofs(self, at: datetime) -> int:
         """Destroy the keys of agreements kept as proof until ``at`` or before, durably; return how many there were."""
+        of_events = event_key.c.month.is_(None) & (event_key.c.expires_at <= at)
         with self._lock, self._engine.begin() as connection:
-            gone = connection.execute(delete(person_secret).where(person_secret.c.expires_at <= at)).rowcount
+            gone = connection.execute(delete(event_key).where(of_events)).rowcount
+            gone += connection.execute(delete(person_secret).where(person_secret.c.expires_at <= at)).rowcount
         self._forget()
         return gone
 
@@ -285,7 +312,8 @@ class SecretStore:
         with self._reads.connect() as connection:
             owners = {row.person_id for row in connection.execute(select(person_secret)) if not self._opens(row)}
             traces = connection.execute(_TRACES).all()
-        owners |= {row.owner_id for row in traces if not self._opens(row)}
+            events = connection.execute(select(event_key)).all()
+        owners |= {row.owner_id for row in (*traces, *events) if not self._opens(row)}
         return owners, [row.tag for row in traces if row.owner_id in owners]
 
     def drop(self, owners: Iterable[str]) -> None:
@@ -294,11 +322,15 @@ class SecretStore:
             for owner in owners:
                 connection.execute(delete(person_secret).where(person_secret.c.person_id == owner))
                 connection.execute(delete(trace_key).where(trace_key.c.owner_id == owner))
+                connection.execute(delete(event_key).where(event_key.c.owner_id == owner))
         self._forget()
 
     def _opens(self, row: Row[Any]) -> bool:
         try:
-            self._secret(row) if "use" in row._mapping else self._trace(row)
+            if "event_id" in row._mapping:
+                read_event_key(self._wrapping, row)
+            else:
+                self._secret(row) if "use" in row._mapping else self._trace(row)
         except MaillonError:
             return False
         return True
@@ -311,51 +343,15 @@ class SecretStore:
         """Copy the file as it is now to ``target``; raises as :func:`hub.store.backup.copy_database`."""
         copy_database(self._engine, target)
 
-    def _keep_proof(
-        self, connection: Connection, person: PersonId, receipt_id: str, until: datetime, slot: int | None
-    ) -> None:
-        mine = (person_secret.c.person_id == person) & (person_secret.c.use == K_CONSENT)
-        row = connection.execute(select(person_secret).where(mine)).one_or_none()
-        if row is None:  # done before
-            return
-        wrapped = self._wrapping.wrap(receipt_id, K_CONSENT, self._secret(row)[1], slot=slot)
-        changed = {"person_id": receipt_id, "wrapped": wrapped, "expires_at": until}
-        connection.execute(update(person_secret).where(mine).values(changed))
-
-    def _hand_over(self, connection: Connection, trace: Trace, receipt_id: str, slot: int | None) -> None:
-        wrapped = self._wrapping.wrap(receipt_id, trace_use(trace.month), trace.key, slot=slot)
-        changed = {"owner_id": receipt_id, "wrapped": wrapped, "restricted": True}
-        connection.execute(update(trace_key).where(trace_key.c.tag == trace.tag).values(changed))
-
-    def _wrap_again(self, connection: Connection, bucket: int, slot: int) -> None:
-        wrapping, low, high = self._wrapping, *_range(bucket)
-        of_persons = person_secret.c.person_id.between(low, high)
-        for row in connection.execute(select(person_secret).where(of_persons)).all():
-            secret = wrapping.unwrap(row.person_id, row.use, row.wrapped)
-            where = (person_secret.c.person_id == row.person_id) & (person_secret.c.use == row.use)
-            wrapped = wrapping.wrap(row.person_id, row.use, secret, slot=slot)
-            connection.execute(update(person_secret).where(where).values(wrapped=wrapped))
-        for trace in [
-            self._trace(r) for r in connection.execute(_TRACES.where(trace_key.c.owner_id.between(low, high)))
-        ]:
-            wrapped = wrapping.wrap(trace.owner, trace_use(trace.month), trace.key, slot=slot)
-            connection.execute(update(trace_key).where(trace_key.c.tag == trace.tag).values(wrapped=wrapped))
-
     def _settle(self) -> None:
         """End every change of keys that was interrupted: its rows were all wrapped again in one commit, or none was."""
         for bucket in self._wrapping.changing():
-            low, high = _range(bucket)
             with self._reads.connect() as connection:
-                found = connection.execute(
-                    select(person_secret.c.wrapped)
-                    .where(person_secret.c.person_id.between(low, high))
-                    .union_all(select(trace_key.c.wrapped).where(trace_key.c.owner_id.between(low, high)))
-                    .limit(1)
-                ).scalar()
-            if found is None:
+                slot = slot_in_use(connection, bucket)
+            if slot is None:
                 self._wrapping.renew(bucket)
             else:
-                self._wrapping.finish_change(bucket, found[0])
+                self._wrapping.finish_change(bucket, slot)
 
     def _forget(self) -> None:
         self._consent_keys.clear()
@@ -383,6 +379,5 @@ class SecretStore:
         self._engine.dispose()
 
 
-def _range(bucket: int) -> tuple[str, str]:
-    """Return the bounds between which the ids of a bucket sort; "g" comes after every hex digit."""
-    return f"{bucket:03x}", f"{bucket:03x}g"
+def _is_over(at: datetime, months_before: str) -> ColumnElement[bool]:
+    return (trace_key.c.expires_at <= at) | (trace_key.c.month < months_before)

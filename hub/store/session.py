@@ -30,6 +30,7 @@ from hub.store.consents import ConsentRegister
 from hub.store.engine import truncate_wal
 from hub.store.erasures import Erasures
 from hub.store.identity import Identity
+from hub.store.identity_changes import IdentityChanges
 from hub.store.in_force import InForce
 from hub.store.index import Index
 from hub.store.journal import Journal
@@ -100,7 +101,12 @@ class UnitOfWork:
     @once
     def identity(self) -> Identity:
         """Whose records are whose, when a human changes it."""
-        return Identity(self.connection, self.at)
+        return Identity(self.connection, self.identity_changes, self.at)
+
+    @once
+    def identity_changes(self) -> IdentityChanges:
+        """What changes of who is whom, for the log."""
+        return IdentityChanges(self.connection)
 
     @once
     def notices(self) -> LinkNotices:
@@ -140,12 +146,12 @@ class UnitOfWork:
     @once
     def erasures(self) -> Erasures:
         """Erasures, and the end of what is kept no longer."""
-        return Erasures(self.connection, self.journal, self.at)
+        return Erasures(self.connection, self.journal, self.identity_changes, self.at)
 
     def settle(self) -> None:
         """Do what has to follow the work, before it counts: the log tells of every change of who is whom."""
-        if "identity" in self.__dict__:
-            self.identity.log_changes(self.journal)
+        if "identity_changes" in self.__dict__:
+            self.identity_changes.log(self.journal)
 
     @once
     def bookkeeping(self) -> Bookkeeping:
@@ -170,7 +176,18 @@ class Reads:
         self._subtrees = Subtrees()
 
     def run(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Return ``work(uow)``. Raises what it raises, and ``MaillonError(STORAGE)`` when the file fails."""
+        """Return ``work(uow)``, which may be run twice. Raises what it raises, and ``MaillonError(STORAGE)`` when the
+        file fails."""
+        keys = self._secrets.opened.token()
+        try:
+            return self._once(work)
+        except MaillonError as error:
+            if error.kind is not ErrorKind.STORAGE or self._secrets.opened.token() == keys:
+                raise
+            # Keys were destroyed while this snapshot still had the rows: on the next one, they are not there any more.
+            return self._once(work)
+
+    def _once(self, work: Callable[[UnitOfWork], T]) -> T:
         try:
             with self._engine.connect() as connection, connection.begin():
                 return work(UnitOfWork(connection, self._secrets, self._clock.now(), self._subtrees))

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Row, literal, select, union_all
 from connectors.kit.runtime.ids import PersonId
 from consent.ledger.envelope import Link
 from consent.ledger.leaf import EventClass, Leaf
+from hub.store.consents import open_consent
 from hub.store.journal import leaf_of, opening_of
 from hub.store.sealing import Opening, event_id_bytes
 from hub.store.secrets import SecretStore
-from hub.store.tables import access_event, consent_event, journal, match_event, subject_head
+from hub.store.tables import access_event, consent_event, journal, match_event, person, subject_head
 
 _ABOUT_A_PERSON = (EventClass.CONSENT.value, EventClass.MATCH.value)
 
@@ -63,7 +64,12 @@ class Subjects:
         was sealed.
         """
         traces = {trace.tag: trace.key for trace in self._secrets.traces_of(owner)}
-        of_consents = select(consent_event.c.seq, literal(None).label("tag")).where(consent_event.c.person_id == owner)
+        # What is accepted for one person and left, when she is erased, is another's: not found through the erasure.
+        of_consents = (
+            select(consent_event.c.seq, literal(None).label("tag"))
+            .join(person, person.c.person_id == consent_event.c.person_id)
+            .where(consent_event.c.person_id == owner)
+        )
         of_traces = [
             select(table.c.seq, table.c.subject_tag).where(table.c.subject_tag.in_(list(traces)))
             for table in (access_event, match_event)
@@ -85,12 +91,14 @@ class Subjects:
         traces = self._secrets.by_tag({row.subject_tag for row in rows if row.subject_tag is not None})
         events = []
         for row in rows:
+            if row.sealed is None:
+                continue
             if row.person_id is not None:
-                key: bytes | None = self._secrets.consent_key(PersonId(row.person_id))
-            else:
-                key = traces[row.subject_tag].key if row.subject_tag in traces else None
-            if row.sealed is not None and key is not None:
-                events.append(SubjectEvent(row.seq, leaf_of(row), opening_of(row, key)))
+                given_under = PersonId(row.person_id)
+                opening = open_consent(self._secrets, given_under, row.event_id, leaf_of(row), row.sealed)
+                events.append(SubjectEvent(row.seq, leaf_of(row), opening))
+            elif row.subject_tag in traces:
+                events.append(SubjectEvent(row.seq, leaf_of(row), opening_of(row, traces[row.subject_tag].key)))
         return events
 
     def emptied(self, seq: int) -> Emptied | None:
@@ -115,13 +123,14 @@ class Subjects:
         row = self._connection.execute(query).one_or_none()
         return None if row is None or row.sealed is None else opening_of(row, self._secrets.system_key)
 
-    def head(self, person: str) -> SubjectHead | None:
+    def head(self, of: str) -> SubjectHead | None:
         """Return the end of a person's chain; None for no person."""
-        row = self._connection.execute(select(subject_head).where(subject_head.c.person_id == person)).one_or_none()
+        row = self._connection.execute(select(subject_head).where(subject_head.c.person_id == of)).one_or_none()
         return None if row is None else SubjectHead(row.n, row.leaf_hash)
 
     def _opening(self, row: Row[tuple[object, ...]], owner: str, traces: dict[bytes, bytes]) -> Opening | None:
         if row.sealed is None:
             return None
-        key = traces[row.tag] if row.tag is not None else self._secrets.consent_key(PersonId(owner))
-        return opening_of(row, key)
+        if row.tag is not None:
+            return opening_of(row, traces[row.tag])
+        return open_consent(self._secrets, PersonId(owner), row.event_id, leaf_of(row), row.sealed)

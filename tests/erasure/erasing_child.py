@@ -1,6 +1,6 @@
 """Run by ``test_crash`` as a process of its own: erases somebody and kills itself with SIGKILL at one named step.
 
-python -m tests.erasure.erasing_child HOME STEP DECISION REF
+python -m tests.erasure.erasing_child HOME STEP DECISION PARTNER REF
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def dying(method: Callable[..., Any], before: bool) -> Callable[..., Any]:
 
 def main() -> None:
     """Erase, and die on the way (or after ``STEP`` seconds, when it is a number)."""
-    home, step, jws, ref = Path(sys.argv[1]), *sys.argv[2:]
+    home, step, jws, partner, ref = Path(sys.argv[1]), *sys.argv[2:]
     hub = open_hub(load_settings(home, {}), clock=FakeClock())
     if step in STEPS:
         owner, name, before = STEPS[step]
@@ -66,7 +66,7 @@ def main() -> None:
     else:
         threading.Timer(float(step), die).start()
     reason = hub.deadlines.reasons["traitement_illicite"]
-    erasure.erase(hub.eraser, Decision("departement", ref, reason, jws, jws_digest(jws)))
+    erasure.erase(hub.eraser, Decision(partner, ref, reason, jws, jws_digest(jws)))
     sys.stdout.write("erased\n")
     sys.stdout.flush()
 

@@ -62,7 +62,7 @@ def test_retention_is_nothing_wrong(world: World) -> None:
         "UPDATE erasure SET erasure_id = '00000000-0000-4000-8000-000000000000'",
         "UPDATE erasure SET kept_until = 1",
         "UPDATE erasure SET at = at + 1",
-        "INSERT INTO kept_consent SELECT erasure_id, (SELECT min(seq) FROM consent_event) FROM erasure",
+        "INSERT INTO kept_consent SELECT erasure_id, (SELECT min(seq) FROM consent_event), erasure_id FROM erasure",
     ],
 )
 def test_an_erasure_excuses_nothing_else(world: World, statement: str) -> None:
@@ -81,7 +81,7 @@ def test_an_agreement_is_not_hidden_behind_an_erasure(world: World, tmp_path: Pa
 
     def hide(connection: sqlite3.Connection) -> None:
         seq = connection.execute("SELECT min(seq) FROM consent_event").fetchone()[0]
-        connection.execute("INSERT INTO kept_consent SELECT erasure_id, ? FROM erasure", (seq,))
+        connection.execute("INSERT INTO kept_consent SELECT erasure_id, ?, erasure_id FROM erasure", (seq,))
         connection.execute("DELETE FROM consent_event WHERE seq = ?", (seq,))
         connection.execute("UPDATE person SET version = version - 1")
 

@@ -14,6 +14,7 @@ import pytest
 
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.ids import PersonId, new_uuid
+from consent.model import EventKind
 from hub.app import close_hub, open_hub
 from hub.home import HubHome
 from hub.log_check.fsck import fsck
@@ -23,35 +24,54 @@ from hub.settings import load_settings
 from tests.erasure.conftest import Life, decision, live, person_of
 from tests.erasure.erasing_child import STEPS
 from tests.erasure.test_gone import found, marks_of
+from tests.erasure.test_joined import Town
 from tests.hub.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]
-RANDOM_RUNS = 12
+RANDOM_RUNS = 6
 
 
 @dataclass
 class Before:
-    """A hub that was closed, somebody in it and a neighbour of the same bucket, and a decision about the former."""
+    """A hub that was closed, somebody in it and a neighbour of the same bucket, and a decision about the former, whom
+    ``partner`` knows as ``ref``."""
 
     home: Path
-    life: Life
+    partner: str
+    ref: str
     neighbour: Life
     person: PersonId
     marks: dict[str, bytes]
     decision: dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Before:
+@pytest.fixture(scope="module", params=["one", "joined", "split"])
+def before(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Before:
+    """Somebody who was always one, somebody who turned out to be another too, and somebody split from another, whose
+    refs a copied secret makes."""
     world = World(tmp_path_factory.mktemp("crash"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hub.store.persons.new_uuid", lambda: f"0a1{new_uuid()[3:]}")
         lives = [live(world, 1), live(world, 2)]
-    person = person_of(world, lives[0].refs["departement"])
+        partner = "departement" if request.param == "one" else "caf"
+        town = Town(world, tmp_path_factory.mktemp("files"), {("caf", 1): lives[0].refs["caf"]})
+        if request.param == "joined":
+            town.register("ccas", 3, 1, whole=False)
+            assert town.say(("ccas", 3), EventKind.DENIED)
+            town.join_all()
+        elif request.param == "split":
+            town.split(("caf", 1), ["caf", "cpam"])
+    ref = lives[0].refs[partner]
+    person = person_of(world, ref, partner)
     assert person is not None
-    marks, decided = marks_of(world, lives[0], 1), decision(world, lives[0].refs["departement"])
+    marks = town.marks(person)
+    if request.param == "one":
+        marks |= marks_of(world, lives[0], 1)
+    kinds = {"one": 1, "joined": 2, "split": 2}  # the split one's copy
+    assert len([name for name in marks if name.startswith("id ")]) == kinds[request.param]
+    decided = decision(world, ref, partner=partner)
     close_hub(world.hub)
-    return Before(world.home.path, *lives, person, marks, decided)
+    return Before(world.home.path, partner, ref, lives[1], person, marks, decided)
 
 
 def killed_at(before: Before, folder: Path, step: str) -> tuple[Path, bool]:
@@ -61,7 +81,7 @@ def killed_at(before: Before, folder: Path, step: str) -> tuple[Path, bool]:
     child = subprocess.run(
         [
             *(sys.executable, "-m", "tests.erasure.erasing_child", str(home), step),
-            *(before.decision["decision"], before.decision["ref"]),
+            *(before.decision["decision"], before.partner, before.decision["ref"]),
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -80,7 +100,7 @@ def after_the_next_start(before: Before, home: Path) -> bool:
     hub = open_hub(load_settings(home, {}), clock=FakeClock())
     try:
         run, keys = hub.reads.run, hub.secrets._wrapping
-        is_erased = run(lambda uow: resolve(uow, hub.keyring, "departement", before.life.refs["departement"])) is None
+        is_erased = run(lambda uow: resolve(uow, hub.keyring, before.partner, before.ref)) is None
         (rows, unfinished) = run(lambda uow: (uow.erasures.all(), uow.erasures.unfinished()))
         assert unfinished == []
         assert keys.changing() == []

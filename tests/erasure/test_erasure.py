@@ -231,7 +231,7 @@ def test_neighbours_lose_nothing(world: World, monkeypatch: pytest.MonkeyPatch) 
 def test_a_record_that_was_split_off_stays_with_the_other(world: World, life: Life) -> None:
     person, other = person_of(world, life.refs["departement"]), person_of(world, live(world, 2).refs["departement"])
     assert person is not None
-    moved = world.hub.reads.run(lambda uow: uow.erasures.held(person)).records[0]
+    moved = world.hub.reads.run(lambda uow: uow.erasures.held([person])).records[0]
 
     def split(uow: UnitOfWork) -> None:
         ended = (tables.link.c.record_id == moved) & (tables.link.c.person_id == person)
@@ -245,19 +245,3 @@ def test_a_record_that_was_split_off_stays_with_the_other(world: World, life: Li
         lambda uow: uow.connection.execute(select(tables.link).where(tables.link.c.record_id == moved)).all()
     )
     assert [(row.person_id, row.until) for row in rows] == [(other, None)]
-
-
-def test_who_was_joined_with_another_is_erased_only_once_they_are_two_again(world: World, life: Life) -> None:
-    """Else the erasure would take, or leave, what is somebody else's."""
-    ref = life.refs["departement"]
-    person, other = person_of(world, ref), person_of(world, live(world, 2).refs["departement"])
-    assert person is not None
-    assert other is not None
-    world.hub.writer.run(lambda uow: uow.identity.absorb(other, person))
-    before = rows_with(world, person)
-    problem(world.post("dpo", "/v1/erasures", decision(world, ref)), ErrorKind.CONFLICT)
-    assert rows_with(world, person) == before
-    world.hub.writer.run(lambda uow: uow.identity.revive(other))
-    erase(world, ref)
-    assert rows_with(world, person) == {}
-    assert is_whole(world)

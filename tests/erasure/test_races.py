@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from connectors.kit.runtime.errors import ErrorKind
+from connectors.kit.runtime.ids import PersonId
 from consent.model import EventKind
-from hub.services import release
+from hub.services import log, receipts, release
+from hub.services.register import resolve
 from hub.store import tables
 from hub.store.secrets import SecretStore
+from hub.store.session import UnitOfWork
 from tests.erasure.conftest import Life, decision, erase, is_whole, live, person_of
 from tests.hub.conftest import World, problem
 
@@ -109,13 +113,64 @@ def test_an_agreement_and_an_erasure_at_once(world: World, life: Life, first: st
     for thread in (holder, *threads):
         thread.join()
     assert answers["erasure"] == 201
-    # An agreement that came first was taken down; its receipt may be looked for when it is gone already.
+    # An agreement that came first was taken down, and answered if its receipt was ready before it went.
     assert answers["agreement"] in ((201, 404) if first == "agreement" else (404,))
     assert person_of(world, ref) is None
     events = world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.consent_event)).all())
     assert events == []
     assert world.pull(ref)["fragments"] == []
     assert is_whole(world)
+
+
+@pytest.mark.parametrize("moment", ["before it is looked for", "once it was found", "once it was opened"])
+def test_an_agreement_erased_before_its_receipt_was_told_was_not_acknowledged(
+    world: World, life: Life, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The collector learns that the ref means no one, as from then on; never that its agreement stands, nor an error
+    it would try again for ever."""
+    ref, begun, erased = life.refs["departement"], threading.Event(), []
+    event, decided = world.event(ref, EventKind.GRANTED), decision(world, ref)
+    world.token("dpo")
+    module, name = {
+        "before it is looked for": (receipts, "receipt"),
+        "once it was found": (log, "covering"),
+        "once it was opened": (log, "inclusion"),
+    }[moment]
+    step = getattr(module, name)
+
+    def erase_first(*args: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            erased.append(world.post("dpo", "/v1/erasures", decided).status_code)
+        return step(*args)
+
+    monkeypatch.setattr(module, name, erase_first)
+    answer = world.post("departement", "/v1/consents", event)
+    assert erased == [201]
+    if moment == "once it was opened":
+        # Whole in the snapshot it was read from, and true: it was accepted and signed, and then erased.
+        assert answer.status_code == 201
+        assert answer.get_json()["receipt"]["proof"]
+    else:
+        problem(answer, ErrorKind.UNKNOWN_SUBJECT)
+    problem(world.post("departement", "/v1/consents", event), ErrorKind.UNKNOWN_SUBJECT)
+    assert world.hub.reads.run(lambda uow: uow.connection.execute(select(tables.consent_event)).all()) == []
+    assert is_whole(world)
+
+
+def test_who_reads_while_the_keys_go_is_told_what_holds_afterwards(world: World, life: Life) -> None:
+    """The snapshot still had the rows, the keys were gone: that is no broken store."""
+    ref = life.refs["departement"]
+    erased: list[object] = []
+
+    def read(uow: UnitOfWork) -> PersonId | None:
+        person = resolve(uow, world.hub.keyring, "departement", ref)
+        if not erased:
+            erased.append(erase(world, ref))
+        return None if person is None else uow.consents.of(person)[0].person_id
+
+    assert world.hub.reads.run(read) is None
+    assert len(erased) == 1
 
 
 def test_many_pulls_and_agreements_while_people_are_erased(world: World) -> None:

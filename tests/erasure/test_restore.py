@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def test_a_restored_backup_has_its_erasures_again(world: World, old: Old) -> Non
         (again,) = hub.reads.run(lambda uow: uow.erasures.all())
         (entry,) = hub.eraser.register.entries()
         assert (again.erasure_id, again.kept_until) == (entry.erasure_id, entry.proof_until)
-        kept = hub.reads.run(lambda uow: uow.erasures.kept(again.erasure_id, uow.secrets.consent_key(again.erasure_id)))  # type: ignore[arg-type]
+        kept = hub.reads.run(lambda uow: uow.erasures.kept(again.erasure_id, uow.secrets))
         assert len(kept) == 1
         event = hub.reads.run(lambda uow: log.opening_about_no_one(uow, again.seq))
         assert event.body["replayed"] is True
@@ -300,7 +301,12 @@ def test_a_register_cut_by_a_crash_is_read_and_written_on(world: World, life: Li
     assert next(entry.erasure_id for entry in register.entries()) == first.erasure_id
     assert len(register.entries()) == 2
     assert secrets_in_clear(world, live(world, 3))
-    for damaged in (b"{}\n", b"nothing\n", whole.replace(b"mark", b"mork")):
+    # A line of before, when an erasure was of one id.
+    line = json.loads(whole) | {"v": 1}
+    line["mark"] = line.pop("marks")[0]
+    world.home.erasures.write_bytes(json.dumps(line).encode() + b"\n")
+    assert register.entries() == [first]
+    for damaged in (b"{}\n", b"nothing\n", whole.replace(b"marks", b"morks")):
         world.home.erasures.write_bytes(damaged)
         with pytest.raises(MaillonError) as refused:
             register.entries()

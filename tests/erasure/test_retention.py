@@ -20,7 +20,7 @@ from hub.deadlines import FILE, Reason, load_deadlines
 from hub.jobs.retention import keep, keeper_of
 from hub.services import retention
 from hub.services.retention import end_what_is_over, first_month_kept
-from hub.store import tables
+from hub.store import erasure_tables, tables
 from hub.store.secrets import SecretStore
 from hub.store.trace import end_of_traces, month_of
 from tests.erasure.conftest import NOTHING_KEPT, PROOF_KEPT, Life, erase, is_whole, later, live, person_of
@@ -87,7 +87,7 @@ def test_a_hub_that_was_off_for_years_catches_up_in_batches(world: World, monkey
     ended = keep(world.hub)
     assert ended > before
     assert count(world, tables.access_event) == count(world, tables.match_event) == 0
-    assert count(world, tables.kept_consent) == 0
+    assert count(world, erasure_tables.kept_consent) == 0
     assert retention_events(world) == [retention.TRACES] * -(-before // 7) + [retention.PROOFS]
     # Agreements of people who were not erased are no trace: they stay.
     assert count(world, tables.consent_event) == 2

@@ -16,6 +16,7 @@ from connectors.kit.seal import Typ
 from consent.model import EventKind
 from hub.store import tables
 from hub.store.engine import open_engine
+from hub.store.secret_ends import End
 from schemas.registry import validator
 from tests.hub.conftest import RSA, World, problem
 
@@ -193,7 +194,7 @@ def test_what_was_opened_goes_with_the_keys(world: World, ref: str) -> None:
     secrets = world.hub.secrets
     assert len(secrets.opened._held) == 2
     since = secrets.opened.token()
-    world.hub.writer.run(lambda uow: uow.secrets.erase(PersonId(found[0]), new_uuid()))
+    world.hub.writer.run(lambda uow: uow.secrets.erase(End({PersonId(found[0]): new_uuid()})))
     assert secrets.opened._held == {}
     secrets.opened.put(("late",), "opened before the erasure", since)
     assert secrets.opened._held == {}

@@ -421,23 +421,6 @@ def test_a_split_can_be_undone_and_done_again(world: World) -> None:
         problem(answer, ErrorKind.CONFLICT)
 
 
-def test_whoever_shares_a_past_is_not_erased_before_the_split(world: World) -> None:
-    desk, caf, review_id = _doubted(world)
-    whom = {slug: _whom(world, slug, ref) for slug, ref in (("departement", desk), ("caf", caf))}
-
-    def tangled(slug: str) -> bool:
-        person = whom[slug]
-        assert person is not None
-        return world.hub.reads.run(lambda uow: uow.identity.is_tangled(person))
-
-    assert not tangled("departement")
-    _decide(world, review_id, "link")
-    assert tangled("departement")
-    _split(world, "departement", desk, "caf")
-    assert not tangled("departement")
-    assert not tangled("caf")
-
-
 def test_decisions_of_the_past_can_still_be_replayed(world: World) -> None:
     desk, _, review_id = _doubted(world)
     world.consent(desk, EventKind.GRANTED)

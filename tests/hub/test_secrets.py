@@ -14,6 +14,7 @@ from sqlalchemy import event
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId, new_uuid
+from hub.store.secret_ends import End
 from hub.store.secrets import SecretStore
 from hub.store.trace import Trace, end_of_traces
 from hub.wrapping import BUCKETS, WrappingKeys, bucket_of
@@ -121,7 +122,7 @@ def test_an_old_backup_with_todays_keys_opens_nothing_of_the_erased(store: Secre
     store.close()
     shutil.copy(tmp_path / "secrets.db", tmp_path / "backup.db")
     store = open_secrets(tmp_path, FakeClock())
-    store.erase(erased, receipt)
+    store.erase(End({erased: receipt}))
     store.close()
 
     backup = SecretStore(
@@ -143,7 +144,7 @@ def test_erasing_takes_the_person_only_and_hands_the_months_to_the_receipt(store
     drawn = _filled(store, erased, neighbour, stranger)
     receipt = _person("0a1")  # even in the very bucket whose key goes
     assert _all(store, erased)  # so that its keys are held in memory
-    store.erase(erased, receipt)
+    store.erase(End({erased: receipt}))
     for again in (store, open_secrets(tmp_path, FakeClock())):
         assert again.refs([erased]) == {}
         assert again.traces_of(erased) == []
@@ -160,7 +161,7 @@ def test_erasing_twice_or_the_last_of_a_bucket_is_harmless(store: SecretStore, t
     person = _person()
     _filled(store, person)
     for receipt in (new_uuid(), new_uuid()):
-        store.erase(person, receipt)
+        store.erase(End({person: receipt}))
     newcomer = _person()
     drawn = _filled(store, newcomer)
     again = open_secrets(tmp_path, FakeClock())
@@ -204,7 +205,7 @@ def test_an_erasure_cut_anywhere_happened_or_did_not(
     else:
         monkeypatch.setattr(os, "pwrite", die_second)
     with pytest.raises(_Killed):
-        store.erase(erased, new_uuid())
+        store.erase(End({erased: new_uuid()}))
     monkeypatch.undo()
 
     again = open_secrets(tmp_path, FakeClock())
@@ -220,7 +221,7 @@ def test_an_erasure_cut_anywhere_happened_or_did_not(
         wrapped = before.wrap(erased, "s_ref", b"x", slot=0)
         with pytest.raises(MaillonError):
             keys.unwrap(erased, "s_ref", wrapped)
-    again.erase(erased, new_uuid())
+    again.erase(End({erased: new_uuid()}))
     assert again.refs([erased]) == {}
     assert _all(again, neighbour) == {neighbour: drawn[neighbour]}
     again.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
@@ -117,6 +118,39 @@ def test_tokens_stored_one_a_row_are_packed_by_the_migration(tmp_path: Path) -> 
         assert list(connection.exec_driver_sql(whose)) == [(-7, "r1"), (5, "r1"), (5, "r2")]
         index.forget(PersonId("p1"), "r1")
         assert list(connection.exec_driver_sql(whose)) == [(5, "r2")]
+    engine.dispose()
+
+
+def test_erasures_of_before_keep_their_proof_and_what_was_pending(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "hub.db")
+    upgrade(engine, "hub", "hub_0004")
+    with engine.begin() as connection:
+        run = connection.exec_driver_sql
+        run("INSERT INTO person VALUES ('p', 1, 0, 0)")
+        for seq, name in ((1, "consent"), (2, "erasure"), (3, "consent")):
+            run(f"INSERT INTO journal VALUES ({seq}, 'e{seq}', '{name}', 1, x'00', x'00', x'01', NULL)")  # noqa: S608
+        run("INSERT INTO consent_event VALUES ('p', 3, 'r', 'granted', 'ccas', 'd', x'00', 'i', 5)")
+        run("INSERT INTO erasure VALUES ('x', 2, 'decision', 1, 'q', 9)")
+        run("INSERT INTO kept_consent VALUES ('x', 1)")
+    upgrade(engine, "hub")
+    with engine.connect() as connection:
+
+        def rows(table: str) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")]  # noqa: S608
+
+        assert rows("erasure") == [("x", 2, "decision", 1, 9)]
+        assert rows("erasure_pending") == [("q", "x", "x", 0)]
+        assert rows("kept_consent") == [("x", 1, "x")]
+        assert rows("consent_event") == [("p", 3, "r", "granted", "ccas", "d", b"\0", "i", 5)]
+        assert rows("person") == [("p", 1, 0, 1)]  # its version as it was: once for the event, not again
+    for statement in (
+        "UPDATE consent_event SET kind = 'denied'",
+        "DELETE FROM consent_event",
+        "UPDATE erasure SET decision = 'y'",
+        "DELETE FROM erasure",
+    ):
+        with pytest.raises(IntegrityError, match="never changed"), engine.begin() as connection:
+            connection.exec_driver_sql(statement)
     engine.dispose()
 
 

@@ -143,7 +143,7 @@ def _partner(hub: Hub, looked_up: Quota) -> Blueprint:
         submission = consents.examine(body("consent_submission"), caller, hub.directory.get(), policy, hub.clock.now())
         made = _write(hub, caller, lambda uow: consents.accept(uow, hub.keyring, policy, caller.slug, submission))
         # After the commit that acknowledged it: the receipt stands under the checkpoint signed with it.
-        found = hub.reads.run(lambda uow: receipts.receipt(uow, caller.slug, made["receipt_id"]))
+        found = hub.reads.run(lambda uow: receipts.first(uow, caller.slug, made["receipt_id"]))
         return answer(made | receipts.WAITING, 202) if found is None else answer(made | {"receipt": found}, 201)
 
     @routes.post("/v1/consents/search")
