@@ -13,7 +13,21 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import caf_stream, decide, erasure, index_scale, leak, ledger, linkage, log_check, pull, readers, validate
+from bench import (
+    caf_stream,
+    decide,
+    erasure,
+    flood,
+    index_scale,
+    known,
+    leak,
+    ledger,
+    linkage,
+    log_check,
+    pull,
+    readers,
+    validate,
+)
 from bench.harness import QUICK, Result, Say, Scale
 
 BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
@@ -27,6 +41,8 @@ BENCHES: dict[str, Callable[[Scale, Say], Result]] = {
     "log_check": log_check.run,
     "index_scale": index_scale.run,
     "erasure": erasure.run,
+    "flood": flood.run,
+    "known": known.run,
     "leak": leak.run,
 }
 RESULTS = Path(__file__).parent / "results.md"

@@ -7,10 +7,14 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from connectors.kit.tokens import TokenSet
+from connectors.kit.identity import parse_identity
+from connectors.kit.tokens import HmacTokeniser, TokenSet, tokens_of
+from hub.index.rules import CROWD
 from tests.hub.conftest import World, record_key
 
+MARTIN = {"nom_naissance": "MARTIN", "prenoms": ["Marie"], "sexe": "F", "date_naissance": "1980-01-15"}
 FLAGS = {"nir": "absent", "date_precision": "jour", "ne_a_l_etranger": False, "nombre_prenoms": 1}
 
 
@@ -38,3 +42,33 @@ def test_what_a_registration_costs_does_not_grow_with_a_crowd(world: World, shar
     for n in range(6):
         _seconds(world, _batch(2000 + 100 * n, 100, *shared))
     assert _seconds(world, _batch(9000, 50, *shared)) < 3 * early + 0.2
+
+
+def test_thousands_of_records_with_one_name_and_date_merge_nobody_in_linear_time(
+    world: World,
+) -> None:
+    """5,000 here; a hundred thousand with ``python -m bench --only flood``. What SQLite does is counted, not timed."""
+    size, request = 5_000, 500
+    made = tokens_of(parse_identity(MARTIN), HmacTokeniser(bytes(32), 1)).to_wire()
+    steps: list[int] = []
+
+    def one_more() -> int:
+        steps[-1] += 1
+        return 0
+
+    def watched(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(one_more, 100)
+
+    event.listen(world.hub.writer._engine, "checkout", watched)
+    for start in range(0, size, request):
+        steps.append(0)
+        batch = [{"record_key": record_key(start + n), "sections": [], **made} for n in range(request)]
+        world.ok("caf", "/v1/registrations", {"records": batch})
+    # Of a crowd 2,048 records are read, and no more however many there are.
+    assert steps[-1] < 1.1 * steps[4]
+    asked = world.client.get("/v1/index/stats", headers={"Authorization": f"Bearer {world.token('dpo')}"})
+    told = asked.get_json()
+    # The first of a crowd are asked about, one beside the other; then nobody is, and nobody was ever linked.
+    assert (told["persons"], told["floods"]) == (size, size - CROWD - 1)
+    assert set(told["links"]) == {"new", "review", "foule"}
+    assert sum(told["reviews"].values()) == CROWD * (CROWD + 1) // 2
