@@ -151,6 +151,7 @@ def _place(uow: UnitOfWork, slug: str, registration: Registration) -> Match:
     answer = place(_index(uow, registration), slug, registration.tokens, registration.evidence)
     if isinstance(answer, Link):
         kind, person, rule = MatchKind.LINKED, PersonId(answer.person), answer.rule.value
+        uow.secrets.create_no_one()
     else:
         doubtful = isinstance(answer, Review)
         kind, rule = (MatchKind.DOUBTED, _PROVISIONAL) if doubtful else (MatchKind.CREATED, _NEW)

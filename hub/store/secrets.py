@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import PersonId
+from connectors.kit.runtime.ids import PersonId, new_uuid
 from hub.store.backup import copy_database
 from hub.store.engine import open_engine, truncate_wal
 from hub.store.erasure_tables import event_key, secret_copy
@@ -43,6 +43,7 @@ _KEY: Final = 32
 _TAG: Final = 16
 
 _ADD_SECRET = "INSERT INTO person_secret (person_id, use, wrapped, created_at) VALUES (?, ?, ?, ?)"  # noqa: S105 - SQL
+_DROP_SECRET = "DELETE FROM person_secret WHERE person_id = ?"  # noqa: S105 - SQL
 _ADD_TRACE = "INSERT INTO trace_key (owner_id, month, tag, wrapped, expires_at, restricted) VALUES (?, ?, ?, ?, ?, ?)"
 # Written once: building a statement costs more than running it.
 _SECRETS = select(person_secret.c.person_id, person_secret.c.use, person_secret.c.wrapped).where(
@@ -65,6 +66,7 @@ class _Drawn:
     secrets: dict[tuple[str, str], bytes] = field(default_factory=dict)
     traces: dict[tuple[str, str], Trace] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)
+    of_no_one: list[str] = field(default_factory=list)
 
 
 class SecretStore:
@@ -103,6 +105,10 @@ class SecretStore:
             made[person] = self._drawn.secrets[person, S_REF] = secrets.token_bytes(_KEY)
             self._drawn.secrets[person, K_CONSENT] = secrets.token_bytes(_KEY)
         return made
+
+    def create_no_one(self) -> None:
+        """Have the next flush write a new person's secrets, and leave nothing: being known is then not told by time."""
+        self._drawn.of_no_one.append(new_uuid())
 
     def copy(self, of: PersonId, to: PersonId) -> None:
         """Give ``to`` the ``s_ref`` of ``of``; raises ``MaillonError(STORAGE)`` when that one was erased."""
@@ -218,7 +224,7 @@ class SecretStore:
     def flush(self) -> None:
         """Make durable what was drawn since the last flush. Raises ``MaillonError(STORAGE)``: none of it then is."""
         drawn = self._drawn
-        if not drawn.secrets and not drawn.traces:
+        if not (drawn.secrets or drawn.traces or drawn.of_no_one):
             return
         now, wrap = Instant.to_microseconds(self._clock.now()), self._wrapping.wrap
         try:
@@ -230,7 +236,13 @@ class SecretStore:
                     made = [
                         (person, use, wrap(person, use, each), now) for (person, use), each in drawn.secrets.items()
                     ]
+                    made += [
+                        (name, use, wrap(name, use, bytes(_KEY)), now)
+                        for name in drawn.of_no_one
+                        for use in (S_REF, K_CONSENT)
+                    ]
                     sql.run_all(_ADD_SECRET, sorted(made))
+                    sql.run_all(_DROP_SECRET, [(name,) for name in drawn.of_no_one])
                     sql.run_all(_ADD_TRACE, sorted(self._trace_row(trace) for trace in drawn.traces.values()))
                     if drawn.copies:
                         rows = [{"owner_id": copy, "of_id": of} for copy, of in drawn.copies.items()]
