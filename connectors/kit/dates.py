@@ -12,7 +12,7 @@ from connectors.kit.reasons import Reason
 FIRST_YEAR = 1850
 """No one alive, and no file at hand, was born before."""
 
-_FIRST_DAY = f"{FIRST_YEAR}-01-01"
+FIRST_DAY = f"{FIRST_YEAR}-01-01"
 _TIME = r"(?:[T ][0-9]{2}:[0-9]{2}.*)?"
 _YEAR_FIRST = re.compile(r"([0-9]{4})(?:[-/.]([0-9]{1,2})(?:[-/.]([0-9]{1,2}))?)?" + _TIME)
 _DAY_FIRST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})" + _TIME)
@@ -64,7 +64,7 @@ def parse_birth_date(text: str, today: date | None = None) -> tuple[PartialDate,
     text = text.strip()
     if not text:
         return UNKNOWN, Reason.ABSENT
-    if is_day(text) and text >= _FIRST_DAY:  # almost all
+    if is_day(text) and text >= FIRST_DAY:  # almost all
         known = PartialDate(int(text[:4]), int(text[5:7]), int(text[8:]))
         return (known, None) if today is None or text <= today.isoformat() else (UNKNOWN, Reason.FUTURE)
     if found := _YEAR_FIRST.fullmatch(text):

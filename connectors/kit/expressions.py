@@ -1,52 +1,286 @@
-"""JMESPath, compiled once into plain Python.
+"""JMESPath, written out as Python.
 
-Walking the expression tree again for each of some million values would cost more than everything else, so each node
-becomes a closure that gives exactly what the ``jmespath`` library gives. An expression with a node that stands in no
-mapping so far (a slice, an ``&`` expression) is evaluated by the library itself.
+Walking an expression's tree again for each of some million values would cost more than everything else, and so would a
+call for each of its nodes. So an expression becomes a piece of Python text that gives exactly what the ``jmespath``
+library gives, and a mapping's rules are written around it (``mapping_code``). Of an expression only names and constants
+enter the text, each as a Python literal. One with a node that stands in no mapping so far (a slice, an ``&``
+expression) is evaluated by the library itself.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 from typing import Any, Final
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
+from jmespath.parser import ParsedResult
 
-Getter = Callable[[Any], Any]
-_Builder = Callable[[Any, Sequence[Getter]], Getter]
+from connectors.kit import expression_values as values
+from connectors.kit.expression_values import Getter
 
 
 class ExpressionError(ValueError):
     """The text is no JMESPath, or starts from a name that does not exist."""
 
 
-def compile_expression(text: str, roots: Collection[str]) -> Getter:
-    """Return the function that evaluates ``text`` on a scope whose top-level names are ``roots``.
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """A JMESPath expression over a scope: a JSON object of named roots."""
 
-    Raises :class:`ExpressionError` for a syntax error or a leading name outside ``roots``. The function itself raises
-    ``jmespath.exceptions.JMESPathError`` when a JMESPath function is given the wrong type.
+    text: str
+    parsed: ParsedResult = field(repr=False)
+
+    @property
+    def constant(self) -> str | None:
+        """The text it says whatever the scope, ``None`` when it is no such thing."""
+        node = self.parsed.parsed
+        return node["value"] if node["type"] == "literal" and isinstance(node["value"], str) else None
+
+    @cached_property
+    def get(self) -> Getter:
+        """What evaluates it on a scope. Raises ``JMESPathError`` when a function of it is given the wrong type."""
+        writer = ExpressionWriter()
+        written = writer.write(self)
+        lines = ["def get(scope):", *indented([*writer.shared(), f"return {written}"])]
+        get: Getter = run_text(lines, "get", writer.given)
+        return get
+
+
+def parse_expression(text: str, roots: Collection[str]) -> Expression:
+    """Return the expression ``text`` on scopes whose names are ``roots``.
+
+    Raises :class:`ExpressionError` for a syntax error or a leading name outside ``roots``.
     """
     try:
-        compiled = jmespath.compile(text)
+        parsed = jmespath.compile(text)
     except JMESPathError:
         raise ExpressionError(f"not JMESPath: {text}") from None
-    for name in _leading(compiled.parsed):
+    for name in _leading(parsed.parsed):
         if name not in roots:
             raise ExpressionError(f"{text}: starts from {name!r}, expected one of {', '.join(sorted(roots))}")
-    return _closure(compiled.parsed) or _library(compiled.search)
+    return Expression(text, parsed)
 
 
-def member_of(text: str, root: str) -> str | None:
-    """Return the member of ``root`` that ``text`` reads, when it reads nothing else: ``nom`` for ``record.nom``."""
-    node = jmespath.compile(text).parsed
-    children = node["children"]
-    if node["type"] == "subexpression" and [child["type"] for child in children] == ["field", "field"]:
-        return str(children[1]["value"]) if children[0]["value"] == root else None
-    return None
+def run_text(lines: Iterable[str], name: str, given: Mapping[str, Any]) -> Any:
+    """Return what ``lines`` of Python define as ``name``, where ``given`` is all they may use."""
+    scope = dict(given)
+    exec(compile("\n".join(lines), f"<mapping: {name}>", "exec"), scope)  # noqa: S102 (see the module's text)
+    return scope[name]
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """Return ``lines`` one step to the right."""
+    return [f"    {line}" for line in lines]
+
+
+class ExpressionWriter:
+    """Writes the expressions of one function of ``scope``; ``given``: what its text may name."""
+
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        self.given: dict[str, Any] = {**_GIVEN, **(given or {})}
+        self._holders: dict[tuple[str, ...], str] = {}
+        self._locals = 0
+
+    def shared(self) -> list[str]:
+        """Return the lines to stand before everything written: the objects that several expressions look into."""
+        return [line for path, name in self._holders.items() for line in self._holder(path, name)]
+
+    def name(self, kind: str, thing: Any) -> str:
+        """Return a name for ``thing``, which the text may use from now on."""
+        name = f"{kind}{len(self.given)}"
+        self.given[name] = thing
+        return name
+
+    def write(self, expression: Expression) -> str:
+        """Return the Python of what ``expression`` says in ``scope``."""
+        try:
+            return self._node(expression.parsed.parsed, _SCOPE)
+        except _NotWritten:
+            return f"{self.name('search', _library(expression.parsed.search))}({_SCOPE})"
+
+    def condition(self, expression: Expression, holds: str) -> str:
+        """Return the Python of whether ``expression`` holds, which the function named ``holds`` says of a value."""
+        try:
+            return self._condition(expression.parsed.parsed, holds)
+        except _NotWritten:
+            return f"{holds}({self.write(expression)})"
+
+    def _condition(self, node: Any, holds: str) -> str:
+        if node["type"] in _TRUE_OR_FALSE:
+            return self._node(node, _SCOPE)
+        if node["type"] == "and_expression":
+            one, other = node["children"]
+            return f"({self._truth(one, _SCOPE)} and {self._condition(other, holds)})"
+        if node["type"] == "or_expression" and node["children"][0]["type"] in _TRUE_OR_FALSE:
+            one, other = node["children"]
+            return f"({self._node(one, _SCOPE)} or {self._condition(other, holds)})"
+        return f"{holds}({self._node(node, _SCOPE)})"
+
+    def _truth(self, node: Any, at: str) -> str:
+        written = self._node(node, at)
+        return written if node["type"] in _TRUE_OR_FALSE else f"is_true({written})"
+
+    def _node(self, node: Any, at: str) -> str:
+        """Return the Python of what ``node`` says of the value named ``at``."""
+        write = _WRITERS.get(node["type"])
+        if write is None:
+            raise _NotWritten
+        return write(self, node, at)
+
+    def _on(self, node: Any, value: str) -> str:
+        """Return the Python of what ``node`` says of ``value``, any piece of Python."""
+        if value.isidentifier():
+            return self._node(node, value)
+        if node["type"] == "index":
+            return f"index({value}, {node['value']!r})"
+        name = self._local()
+        if node["type"] == "field":
+            return f"({name}.get({node['value']!r}) if isinstance({name} := {value}, dict) else None)"
+        return f"(lambda {name}: {self._node(node, name)})({value})"
+
+    def _field(self, node: Any, at: str) -> str:
+        got = f"{at}.get({node['value']!r})"
+        return got if self._is_object(at) else f"({got} if isinstance({at}, dict) else None)"
+
+    def _index(self, node: Any, at: str) -> str:
+        return f"index({at}, {node['value']!r})"
+
+    def _current(self, _: Any, at: str) -> str:
+        return at
+
+    def _literal(self, node: Any, _: str) -> str:
+        value = node["value"]
+        return repr(value) if _is_constant(value) else self.name("literal", value)
+
+    def _chain(self, node: Any, at: str) -> str:
+        if at == _SCOPE and (first := self._first_said(node)) is not None:
+            return first
+        children = [child for child in node["children"] if child["type"] != "identity"] or node["children"][:1]
+        names = [child["value"] for child in takewhile(lambda child: child["type"] == "field", children)]
+        value = at
+        if at == _SCOPE and len(names) > 1:
+            value = f"{self._held(tuple(names[:-1]))}.get({names[-1]!r})"
+            children = children[len(names) :]
+            if children and children[0]["type"] in _SELECTIONS:
+                made = self._node(children.pop(0), self._held(tuple(names)))
+                value = f"(None if {value} is None else {made})"
+        for child in children:
+            value = self._on(child, value)
+        return value
+
+    def _first_said(self, node: Any) -> str | None:
+        """``record.params.[nom, name, …][?@] | [0]``: of several names the first that says something, no list made."""
+        match node:
+            case {
+                "type": "pipe",
+                "children": [
+                    {
+                        "type": "filter_projection",
+                        "children": [
+                            {
+                                "type": "subexpression",
+                                "children": [*base, {"type": "multi_select_list", "children": names}],
+                            },
+                            {"type": "identity"},
+                            {"type": "current"},
+                        ],
+                    },
+                    {"type": "index_expression", "children": [{"type": "identity"}, {"type": "index", "value": 0}]},
+                ],
+            } if _names(base) and _names(names):
+                holder = self._held(tuple(_names(base)))
+                # What is true to Python is true to JMESPath; the call is for the names behind, and for a zero.
+                return f"({holder}.get({_names(names)[0]!r}) or first({holder}, {tuple(_names(names))!r}))"
+        return None
+
+    def _or(self, node: Any, at: str) -> str:
+        one, other = (self._node(child, at) for child in node["children"])
+        name = self._local()
+        return f"({name} if is_true({name} := {one}) else {other})"
+
+    def _and(self, node: Any, at: str) -> str:
+        one, other = (self._node(child, at) for child in node["children"])
+        name = self._local()
+        return f"({other} if is_true({name} := {one}) else {name})"
+
+    def _not(self, node: Any, at: str) -> str:
+        return f"(not {self._truth(node['children'][0], at)})"
+
+    def _comparator(self, node: Any, at: str) -> str:
+        one, other = node["children"]
+        sign, left = node["value"], self._node(one, at)
+        if sign not in ("eq", "ne"):
+            return f"{self.name('compare', values.ordering(values.ORDERINGS[sign]))}({left}, {self._node(other, at)})"
+        constant = other["value"] if other["type"] == "literal" != one["type"] else _NO_CONSTANT
+        if constant is None or isinstance(constant, bool):
+            return f"({left} {'is' if sign == 'eq' else 'is not'} {constant!r})"
+        # Unlike Python's, a JMESPath 1 is not true: a number is told from true and false, where one could equal them.
+        if isinstance(constant, str) or (_is_constant(constant) and constant not in (0, 1)):
+            return f"({left} {'==' if sign == 'eq' else '!='} {constant!r})"
+        return f"({'' if sign == 'eq' else 'not '}same({left}, {self._node(other, at)}))"
+
+    def _projection(self, node: Any, at: str) -> str:
+        base, each = node["children"]
+        name = self._local()
+        return f"projected({self._node(base, at)}, lambda {name}: {self._node(each, name)})"
+
+    def _filter(self, node: Any, at: str) -> str:
+        base, each, wanted = node["children"]
+        name = self._local()
+        tests = f"lambda {name}: {self._truth(wanted, name)}, lambda {name}: {self._node(each, name)}"
+        return f"filtered({self._node(base, at)}, {tests})"
+
+    def _flatten(self, node: Any, at: str) -> str:
+        return f"flattened({self._node(node['children'][0], at)})"
+
+    def _select_list(self, node: Any, at: str) -> str:
+        made = f"[{', '.join(self._node(child, at) for child in node['children'])}]"
+        return made if self._is_object(at) else f"(None if {at} is None else {made})"
+
+    def _select_dict(self, node: Any, at: str) -> str:
+        pairs = (f"{child['value']!r}: {self._node(child['children'][0], at)}" for child in node["children"])
+        made = f"{{{', '.join(pairs)}}}"
+        return made if self._is_object(at) else f"(None if {at} is None else {made})"
+
+    def _function(self, node: Any, at: str) -> str:
+        given = [self._node(child, at) for child in node["children"]]
+        return f"{self.name('call', values.function(node['value'], len(given)))}({', '.join(given)})"
+
+    def _is_object(self, at: str) -> bool:
+        return at == _SCOPE or at in self._holders.values()
+
+    def _local(self) -> str:
+        self._locals += 1
+        return f"v{self._locals}"
+
+    def _held(self, path: tuple[str, ...]) -> str:
+        if path not in self._holders:
+            if len(path) > 1:
+                self._held(path[:-1])
+            self._holders[path] = f"h{len(self._holders)}"
+        return self._holders[path]
+
+    def _holder(self, path: tuple[str, ...], name: str) -> list[str]:
+        above = self._holders[path[:-1]] if len(path) > 1 else _SCOPE
+        return [f"{name} = {above}.get({path[-1]!r})", f"if not isinstance({name}, dict):", f"    {name} = NOTHING"]
+
+
+def write_condition(expression: Expression, holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return what says of a scope whether ``expression`` holds there, as ``holds`` has it. Raises as ``get`` does."""
+    writer = ExpressionWriter({"holds": holds})
+    written = writer.condition(expression, "holds")
+    lines = ["def applies(scope):", *indented([*writer.shared(), f"return {written}"])]
+    applies: Callable[[Any], bool] = run_text(lines, "applies", writer.given)
+    return applies
+
+
+class _NotWritten(Exception):  # noqa: N818 (never leaves this module)
+    """A node that stands in no mapping so far."""
 
 
 def _leading(node: Any) -> list[str]:
@@ -63,83 +297,17 @@ def _leading(node: Any) -> list[str]:
     return _leading(children[0]) if children and isinstance(children[0], dict) else []
 
 
-def _closure(node: Any) -> Getter | None:
-    build = _BUILDERS.get(node["type"])
-    if build is None:
-        return None
-    for form in (_first_said, _field_names, _against_text):
-        if (found := form(node)) is not None:
-            return found
-    parts = [_closure(child) for child in _joined(node)]
-    steps = [part for part in parts if part is not None]
-    if len(steps) < len(parts):
-        return None
-    named = [child["value"] for child in node["children"]] if build is _select_dict else node.get("value")
-    return build(named, steps)
-
-
-def _joined(node: Any) -> list[Any]:
-    """A node's children; of a chain, the names that lead it are one, and what leaves the value as it is is none."""
-    children = node["children"]
-    if node["type"] not in _CHAINS:
-        return list(children)
-    children = [child for child in children if child["type"] != "identity"] or children[:1]
-    names = list(takewhile(lambda child: child["type"] == "field", children))
-    path = {"type": "subexpression", "children": names}
-    return [path, *children[len(names) :]] if 1 < len(names) < len(children) else children
-
-
-def _field_names(node: Any) -> Getter | None:
-    """What most of a mapping is: ``it.Identification.NOM``, without a call per name."""
-    names = _names(node["children"])
-    return _path(names) if names and node["type"] == "subexpression" else None
-
-
-def _first_said(node: Any) -> Getter | None:
-    """``record.params.[nom, name, …][?@] | [0]``: of several names the first that says something, no list made."""
-    match node:
-        case {
-            "type": "pipe",
-            "children": [
-                {
-                    "type": "filter_projection",
-                    "children": [
-                        {
-                            "type": "subexpression",
-                            "children": [*base, {"type": "multi_select_list", "children": names}],
-                        },
-                        {"type": "identity"},
-                        {"type": "current"},
-                    ],
-                },
-                {"type": "index_expression", "children": [{"type": "identity"}, {"type": "index", "value": 0}]},
-            ],
-        } if _names(base) and _names(names):
-            return _first(_path(_names(base)), _names(names))
-    return None
-
-
-def _against_text(node: Any) -> Getter | None:
-    """``… == 'RSA'``: of a text, nothing but Python's own comparison is to be told."""
-    match node:
-        case {
-            "type": "comparator",
-            "value": "eq" | "ne" as sign,
-            "children": [one, {"type": "literal", "value": str(text)}],
-        }:
-            read = _closure(one)
-            if read is not None:
-                return _equals(read, text) if sign == "eq" else _differs(read, text)
-    return None
-
-
 def _names(nodes: Sequence[Any]) -> list[str]:
     """The names that nodes are, if they are nothing else."""
     return [node["value"] for node in nodes] if all(node["type"] == "field" for node in nodes) else []
 
 
+def _is_constant(value: Any) -> bool:
+    return value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
+
+
 def _library(search: Getter) -> Getter:
-    """What has no closure; a ``TypeError`` that the library's own check of types lets through is given its name."""
+    """What is not written; a ``TypeError`` that the library's own check of types lets through is given its name."""
 
     def get(value: Any) -> Any:
         try:
@@ -150,215 +318,38 @@ def _library(search: Getter) -> Getter:
     return get
 
 
-def _is_true(value: Any) -> bool:
-    # JMESPath's own idea of it: 0 is true.
-    return bool(value) or not (value is None or value is False or value in ("", [], {}))
-
-
-def _field(name: str, _: Sequence[Getter]) -> Getter:
-    return lambda value: value.get(name) if isinstance(value, dict) else None
-
-
-def _path(names: Sequence[str]) -> Getter:
-    *heads, last = names
-
-    def get(value: Any) -> Any:
-        try:
-            for name in heads:
-                value = value[name]
-            return value.get(last)
-        except (KeyError, TypeError, AttributeError):  # what has no such member, or none at all
-            return None
-
-    return get
-
-
-def _first(base: Getter, names: Sequence[str]) -> Getter:
-    def get(value: Any) -> Any:
-        holder = base(value)
-        if isinstance(holder, dict):
-            for name in names:
-                if (found := holder.get(name)) is not None and _is_true(found):
-                    return found
-        return None
-
-    return get
-
-
-def _equals(read: Getter, text: str) -> Getter:
-    return lambda value: read(value) == text
-
-
-def _differs(read: Getter, text: str) -> Getter:
-    return lambda value: read(value) != text
-
-
-def _index(index: int, _: Sequence[Getter]) -> Getter:
-    return lambda value: value[index] if isinstance(value, list) and -len(value) <= index < len(value) else None
-
-
-def _current(_: None, __: Sequence[Getter]) -> Getter:
-    return lambda value: value
-
-
-def _literal(constant: Any, _: Sequence[Getter]) -> Getter:
-    return lambda _: constant
-
-
-def _chain(_: None, steps: Sequence[Getter]) -> Getter:
-    if len(steps) == 1:
-        return steps[0]
-    if len(steps) == 2:
-        first, second = steps
-        return lambda value: second(first(value))
-
-    def get(value: Any) -> Any:
-        for step in steps:
-            value = step(value)
-        return value
-
-    return get
-
-
-def _or(_: None, steps: Sequence[Getter]) -> Getter:
-    one, other = steps
-    return lambda value: found if _is_true(found := one(value)) else other(value)
-
-
-def _and(_: None, steps: Sequence[Getter]) -> Getter:
-    one, other = steps
-    return lambda value: other(value) if _is_true(found := one(value)) else found
-
-
-def _not(_: None, steps: Sequence[Getter]) -> Getter:
-    (step,) = steps
-    return lambda value: not _is_true(step(value))
-
-
-def _comparator(name: str, steps: Sequence[Getter]) -> Getter:
-    one, other = steps
-    if name not in ("eq", "ne"):
-        return _ordering(_ORDERINGS[name], one, other)
-    wanted = name == "eq"
-
-    def get(value: Any) -> bool:
-        left, right = one(value), other(value)
-        # Unlike Python's, a JMESPath 1 is not true.
-        return (left == right and isinstance(left, bool) == isinstance(right, bool)) is wanted
-
-    return get
-
-
-def _ordering(compare: Callable[[Any, Any], bool], one: Getter, other: Getter) -> Getter:
-    def get(value: Any) -> bool | None:
-        left, right = one(value), other(value)  # both, always: what either raises is not to depend on the other
-        try:
-            return compare(_sortable(left), _sortable(right))
-        except TypeError:
-            # Nothing, as the specification has it; the library lets the error of a text against a number out.
-            return None
-
-    return get
-
-
-def _sortable(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    return value
-
-
-def _projection(_: None, steps: Sequence[Getter]) -> Getter:
-    base, each = steps
-
-    def get(value: Any) -> Any:
-        items = base(value)
-        return [found for item in items if (found := each(item)) is not None] if isinstance(items, list) else None
-
-    return get
-
-
-def _filter(_: None, steps: Sequence[Getter]) -> Getter:
-    base, each, holds = steps
-
-    def get(value: Any) -> Any:
-        items = base(value)
-        if not isinstance(items, list):
-            return None
-        return [found for item in items if _is_true(holds(item)) and (found := each(item)) is not None]
-
-    return get
-
-
-def _flatten(_: None, steps: Sequence[Getter]) -> Getter:
-    (base,) = steps
-
-    def get(value: Any) -> Any:
-        items = base(value)
-        if not isinstance(items, list):
-            return None
-        return [inner for item in items for inner in (item if isinstance(item, list) else [item])]
-
-    return get
-
-
-def _select_list(_: None, steps: Sequence[Getter]) -> Getter:
-    return lambda value: None if value is None else [step(value) for step in steps]
-
-
-def _select_dict(names: Sequence[str], steps: Sequence[Getter]) -> Getter:
-    pairs = tuple(zip(names, steps, strict=True))
-    return lambda value: None if value is None else {name: step(value) for name, step in pairs}
-
-
-def _function(name: str, steps: Sequence[Getter]) -> Getter:
-    library, accepted = Functions(), set[tuple[type, ...]]()
-    known = library.FUNCTION_TABLE.get(name)
-    by_type_alone = (
-        known is not None
-        and len(known["signature"]) == len(steps)
-        and _SIMPLE.issuperset(
-            kind for argument in known["signature"] for kind in (*argument["types"], *argument.keys() - {"types"})
-        )
-    )
-
-    def get(value: Any) -> Any:
-        given = [step(value) for step in steps]
-        types = tuple(map(type, given))
-        if types in accepted:  # the library takes longer over its check of types than over the call
-            return known["function"](library, *given)
-        try:
-            found = library.call_function(name, given)
-        except TypeError:  # what the library's own check of types lets through
-            raise JMESPathError(name) from None
-        if by_type_alone:
-            accepted.add(types)
-        return found
-
-    return get
-
-
-_SIMPLE: Final = frozenset({"string", "number", "boolean", "array", "object", "null"})
-"""Kinds of argument that a Python type alone is; of ``array-string`` each item must be looked at."""
-_CHAINS: Final = frozenset({"subexpression", "index_expression", "pipe"})
-_ORDERINGS: Final = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
-_BUILDERS: Final[Mapping[str, _Builder]] = {
-    "field": _field,
-    "index": _index,
-    "current": _current,
-    "identity": _current,
-    "literal": _literal,
-    "subexpression": _chain,
-    "index_expression": _chain,
-    "pipe": _chain,
-    "or_expression": _or,
-    "and_expression": _and,
-    "not_expression": _not,
-    "comparator": _comparator,
-    "projection": _projection,
-    "filter_projection": _filter,
-    "flatten": _flatten,
-    "multi_select_list": _select_list,
-    "multi_select_dict": _select_dict,
-    "key_val_pair": _chain,
-    "function_expression": _function,
+_SCOPE: Final = "scope"
+_NO_CONSTANT: Final = object()
+_TRUE_OR_FALSE: Final = frozenset({"comparator", "not_expression"})
+"""Nodes that say true or false, or (an ordering of two kinds) nothing."""
+_SELECTIONS: Final = frozenset({"multi_select_list", "multi_select_dict"})
+_GIVEN: Final[Mapping[str, Any]] = {
+    "NOTHING": {},
+    "filtered": values.filtered,
+    "first": values.first,
+    "flattened": values.flattened,
+    "index": values.index,
+    "is_true": values.is_true,
+    "projected": values.projected,
+    "same": values.same,
+}
+_WRITERS: Final[Mapping[str, Callable[[ExpressionWriter, Any, str], str]]] = {
+    "field": ExpressionWriter._field,
+    "index": ExpressionWriter._index,
+    "current": ExpressionWriter._current,
+    "identity": ExpressionWriter._current,
+    "literal": ExpressionWriter._literal,
+    "subexpression": ExpressionWriter._chain,
+    "index_expression": ExpressionWriter._chain,
+    "pipe": ExpressionWriter._chain,
+    "or_expression": ExpressionWriter._or,
+    "and_expression": ExpressionWriter._and,
+    "not_expression": ExpressionWriter._not,
+    "comparator": ExpressionWriter._comparator,
+    "projection": ExpressionWriter._projection,
+    "filter_projection": ExpressionWriter._filter,
+    "flatten": ExpressionWriter._flatten,
+    "multi_select_list": ExpressionWriter._select_list,
+    "multi_select_dict": ExpressionWriter._select_dict,
+    "function_expression": ExpressionWriter._function,
 }

@@ -7,22 +7,35 @@ language is described in ``docs/partners-guide.md`` and checked by ``mapping.sch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit.expressions import Getter
+from connectors.kit.expressions import Expression, write_condition
 from connectors.kit.households import Forms, Member, asked_about, links_of
-from connectors.kit.mapping_columns import KEPT, Column, Doubt, Place, Plan, Trait, place, plan_of, said, traits
-from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Household, LineageRow, Subject, Value
+from connectors.kit.mapping_code import (
+    At,
+    ReadTraits,
+    TellFields,
+    Written,
+    entry,
+    framed,
+    holds,
+    refusal,
+    write_fields,
+    write_traits,
+)
+from connectors.kit.mapping_columns import KEPT, Column, Doubt
+from connectors.kit.mapping_rules import IDENTITY_FIELDS, Household, LineageRow, Subject, Value
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.transforms import Refused, is_blank
 from schemas import registry
 
+Applies = Callable[[Json], bool]
 AHEAD: Final = timedelta(days=31)
 """A monthly file may bear the end of its month. Any later is a slip, which no true file could ever replace again."""
 
@@ -42,7 +55,7 @@ class SubjectFragment(NamedTuple):
     """Whether each member of each statement was judged by its own schema while it was read (ADR 0012)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FormatMapping:
     """The compiled mapping of one format of one partner."""
 
@@ -65,6 +78,24 @@ class FormatMapping:
         """Return the mapping as rows: partner field → transform → dossier field, with the rule for its absence."""
         return self.rows
 
+    @cached_property
+    def written(self) -> tuple[tuple[Subject, Applies | None, Written, Written], ...]:
+        """Each subject with its condition, its traits and its fields as code, written when first used."""
+        return tuple(
+            (
+                subject,
+                None if subject.when is None else write_condition(subject.when, holds),
+                write_traits(subject.identity, "identite", stated=subject.asserts_identity),
+                write_fields(subject),
+            )
+            for subject in self.subjects
+        )
+
+    @cached_property
+    def written_asked(self) -> Written | None:
+        """The traits the question was about, as code."""
+        return write_traits(self.asked, "demande", stated=False) if self.asked else None
+
     def members(self, record: RawRecord) -> list[Member]:
         """Return the household's members in ``record`` (their ``data`` is the record's own); raises ``Refused``."""
         return _members(_groups(self.household, Doubt()), {"record": record.data, "it": record.data})
@@ -80,8 +111,13 @@ class Run:
     def __init__(self, mapping: FormatMapping, collected_at: datetime) -> None:
         self._mapping = mapping
         self._doubt = Doubt()
-        self._plans = tuple(plan_of(subject, self._doubt) for subject in mapping.subjects)
-        self._asked = traits(mapping.asked, self._doubt, stated=False)
+        self.columns: list[Column] = []
+        """What the rules read so far, each text once."""
+        self._plans: tuple[_Plan, ...] = tuple(
+            (subject, applies, self._bound(identity), self._bound(fields))
+            for subject, applies, identity, fields in mapping.written
+        )
+        self._asked = None if mapping.written_asked is None else self._bound(mapping.written_asked)
         self._groups = _groups(mapping.household, self._doubt)
         self._collected = _moments(mapping.collected, self._doubt)
         self._as_of = _moments(mapping.as_of, self._doubt)
@@ -98,6 +134,11 @@ class Run:
         self._instant = lru_cache(64)(_instant)
         self._forms = Forms(KEPT)
 
+    def _bound(self, written: Written) -> Any:
+        function, columns = written.bind(self._doubt, self._mapping.source)
+        self.columns += columns
+        return function
+
     def apply(self, record: RawRecord) -> list[SubjectFragment | Quarantined]:
         """Return one fragment per person of ``record``, and an entry for each person who cannot be mapped.
 
@@ -109,17 +150,19 @@ class Run:
         people: list[_Person] = []
         path = "collected"
         try:
-            collected = (self._collected and said(self._collected, scope)) or self._now
+            collected = (self._collected and _said(self._collected, scope)) or self._now
             path = "as_of"
-            as_of = (self._as_of and said(self._as_of, scope)) or collected
+            as_of = (self._as_of and _said(self._as_of, scope)) or collected
             if collected > self._latest or as_of > self._latest:
                 raise Refused(Reason.BAD_DATE, "futur")
             instant, fits = self._instant(collected)
             path = "household"
             members = _members(self._groups, scope) if self._groups else []
             path = "subjects"
-            for plan in self._plans:
-                for member in _chosen(plan.subject, scope, members):
+            for subject, applies, identity, fields in self._plans:
+                if applies is not None and not applies(scope):
+                    continue
+                for member in _chosen(subject, scope, members):
                     place, own, statements = member[0], scope.copy(), dict[str, Any]()
                     _, own["role"], own["it"] = member
                     if self._links is not None and isinstance(member, Member):
@@ -127,49 +170,33 @@ class Run:
                     where = f"{position}, personne {place}" if place else position
                     doubt.raised = not fits
                     try:
-                        own["identite"] = self._read(plan.identity, own, "identite", statements, instant)
-                    except _At as at:
-                        found.append(_entry(where, at.path, at.refusal))
+                        frame = framed(self._mapping.base_legale, self._mapping.source, None, instant)
+                        own["identite"] = identity(own, statements, frame)
+                    except At as at:
+                        found.append(entry(where, at.path, at.refusal))
                         continue
-                    people.append((plan, own, where, statements, doubt.raised))
-            if self._asked:
-                self._find_asked(scope, [own for plan, own, *_ in people if plan.subject.asserts_identity])
-        except _At as at:
-            return [_entry(position, at.path, at.refusal)]
-        except Refused as refusal:
-            return [_entry(position, path, refusal)]
+                    people.append((fields, own, where, statements, doubt.raised, subject.asserts_identity))
+            if self._asked is not None:
+                self._find_asked(self._asked, scope, [own for _, own, *_, asserts in people if asserts])
+        except At as at:
+            return [entry(position, at.path, at.refusal)]
+        except (Refused, JMESPathError) as error:
+            return [entry(position, path, refusal(error))]
         for person in people:
             try:
                 found += self._tell(person, instant, as_of)
-            except _At as at:
-                found.append(_entry(person[2], at.path, at.refusal))
+            except At as at:
+                found.append(entry(person[2], at.path, at.refusal))
         return found or [Quarantined(position, "subjects", Reason.NO_SUBJECT)]
 
-    def _read(self, traits: Iterable[Trait], scope: Json, section: str, statements: Json, instant: str) -> Json:
-        """Return the traits in ``scope``, and put those the source itself states among the ``statements``."""
-        found, record = {}, scope["record"]
-        frame = _frame(self._mapping.source, self._mapping.base_legale, None, instant)
-        for trait, member, get, column, path, form in traits:
-            try:
-                raw = record.get(member) if member is not None else get(scope)  # as in ``said``, without its call
-                value = None if raw is None else column[raw] if type(raw) is str else column.of(raw)
-            except (Refused, JMESPathError) as error:
-                raise _At(f"{section}.{trait}", _refusal(error)) from None
-            if value is not None:
-                found[trait] = value
-                if path is not None:
-                    statements[path] = statement = frame.copy()
-                    statement["valeur"] = value if form is None else form(value)
-        return found
-
-    def _find_asked(self, scope: Json, people: list[Json]) -> None:
+    def _find_asked(self, read: ReadTraits, scope: Json, people: list[Json]) -> None:
         """Mark the person the question was about, and complete their traits with those asked, if nothing differs.
 
         An answer that names no one is about the person asked; a question by number alone names no one to compare.
         """
         if not people:
             return
-        asked = self._read(self._asked, scope, "demande", {}, "")
+        asked = read(scope, {}, {})
         if _IDENTITY.isdisjoint(asked):
             return
         named = [own for own in people if own["identite"]]
@@ -185,96 +212,51 @@ class Run:
 
     def _tell(self, person: _Person, instant: str, as_of: datetime) -> list[SubjectFragment | Quarantined]:
         """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
-        plan, scope, position, statements, doubtful = person
-        doubt, record, identity = self._doubt, scope["record"], scope["identite"]
-        found: list[SubjectFragment | Quarantined] = []
+        fields, scope, position, statements, doubtful, _ = person
+        doubt, identity = self._doubt, scope["identite"]
         if str(identity.get("date_naissance") or "") > self._today:
-            raise _At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
+            raise At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
         doubt.raised = doubtful
-        frames: list[Json] = [{}] * len(plan.provenances)
-        for path, member, get, column, provenance, special in plan.rows:
-            try:
-                absence = None if special is None else _decided(special, scope)
-                if absence is None:
-                    # As in ``said``, without its call: this is done for every cell of every table.
-                    raw = record.get(member) if member is not None else get(scope)
-                    value = None if raw is None else column[raw] if type(raw) is str else column.of(raw)
-                    if value is not None:
-                        frame = frames[provenance]
-                        if not frame:
-                            base, since = plan.provenances[provenance]
-                            date = None if since is None else said(since, scope)
-                            frame = frames[provenance] = _frame(self._mapping.source, base, date, instant)
-                        statements[path] = statement = frame.copy()
-                        statement["valeur"] = value
-                    elif special is not None and special.absent is not None:
-                        statements[path] = self._absent(special.absent, instant)
-                elif absence:
-                    statements[path] = self._absent(absence, instant)
-                if special is not None and special.optional is not None and doubt.raised and path in statements:
-                    special.optional.check(statements[path])
-            except (Refused, JMESPathError, registry.SchemaViolation) as error:
-                if special is None or special.optional is None:
-                    raise _At(path, _refusal(error)) from None
-                statements.pop(path, None)
-                found.append(_entry(position, path, _refusal(error)))
-        path = "issue"
-        try:
-            if plan.code is not None:
-                absence = said(plan.code, scope)
-                statements |= {each: self._absent(absence, instant) for each in plan.issue}
-            path = "local_id"
-            parts = [said(part, scope) for part in plan.local_id]
-            if parts.count(None) == len(parts) or not statements:
-                raise Refused(Reason.NO_SUBJECT)
-        except Refused as refusal:
-            raise _At(path, refusal) from None
-        local_id = "|".join(["" if part is None else str(part) for part in parts])
+        found: list[SubjectFragment | Quarantined] = []
+        local_id = fields(scope, statements, instant, position, found)
         fragment, proven = {"v": 1, "statements": statements}, self._separable and not doubt.raised
         found.append(SubjectFragment(position, local_id, identity, fragment, as_of, proven))
         return found
 
-    def _absent(self, absence: str, instant: str) -> Json:
-        return {"absence": absence, "source": self._mapping.source, "date_collecte": instant}
 
-
-_Person = tuple[Plan, Json, str, Json, bool]
-"""Somebody a record speaks of: the rules, the scope with the traits read, the position, those traits that the source
-states as statements, and whether one of these does not fit the dossier."""
-
-
-class _At(Exception):  # noqa: N818 (never leaves this module: it carries a refusal to the place that reports it)
-    def __init__(self, path: str, refusal: Refused) -> None:
-        self.path = path
-        self.refusal = refusal
+_Plan = tuple[Subject, Applies | None, ReadTraits, TellFields]
+_Person = tuple[TellFields, Json, str, Json, bool, bool]
+"""Somebody a record speaks of: what reads the fields, the scope with the traits read, the position, those traits that
+the source states as statements, whether one of these does not fit the dossier, and whether the source states them."""
 
 
 _IDENTITY: Final = frozenset(IDENTITY_FIELDS)
-_NOTHING: Final = ""
-"""What a rule decides whose condition does not hold: no statement."""
 
 
-def _about_another() -> _At:
-    return _At("demande", Refused(Reason.ANSWER_ABOUT_ANOTHER))
+def _about_another() -> At:
+    return At("demande", Refused(Reason.ANSWER_ABOUT_ANOTHER))
 
 
-def _moments(value: Value | None, doubt: Doubt) -> Place | None:
+_Place = tuple[Value, Column]
+
+
+def _place(value: Value, doubt: Doubt, read: Callable[[Any], Any] | None = None) -> _Place:
+    return value, Column(read or value.read, doubt)
+
+
+def _said(where: _Place, scope: Json) -> Any:
+    """Return what stands there in ``scope``, ``None`` when that is nothing; raises ``Refused``."""
+    value, column = where
+    try:
+        raw = value.raw(scope)
+    except JMESPathError as error:
+        raise refusal(error) from None
+    return None if raw is None else column.of(raw)
+
+
+def _moments(value: Value | None, doubt: Doubt) -> _Place | None:
     """Return where a moment stands, its column giving aware UTC datetimes."""
-    if value is None:
-        return None
-    member, get, _ = place(value, doubt)
-    return member, get, Column(lambda raw: _aware(value.read(raw)), doubt)
-
-
-def _frame(source: str, base_legale: str, date_effet: Any, instant: str) -> Json:
-    """Return a value's statement without the value: copying it is twice as fast as making another."""
-    return {
-        "valeur": None,
-        "date_effet": date_effet,
-        "base_legale": base_legale,
-        "source": source,
-        "date_collecte": instant,
-    }
+    return None if value is None else _place(value, doubt, lambda raw: _aware(value.read(raw)))
 
 
 def _instant(at: datetime) -> tuple[str, bool]:
@@ -283,32 +265,22 @@ def _instant(at: datetime) -> tuple[str, bool]:
     return written, registry.provenance_validator("date_collecte").fits(written)
 
 
-def _decided(rule: FieldRule, scope: Json) -> str | None:
-    """Return the absence that ``rule``'s conditions give in ``scope``, ``None`` when its value is to be read."""
-    if rule.when is not None and not _holds(rule.when, scope):
-        return _NOTHING
-    for _, condition, absence in rule.absences:
-        if _holds(condition, scope):
-            return absence
-    return None
+def _groups(household: Household | None, doubt: Doubt) -> list[tuple[Expression, _Place]]:
+    return [(each, _place(role, doubt)) for each, role in household.groups] if household else []
 
 
-def _groups(household: Household | None, doubt: Doubt) -> list[tuple[Getter, Place]]:
-    return [(each, place(role, doubt)) for each, role in household.groups] if household else []
-
-
-def _members(groups: Iterable[tuple[Getter, Place]], scope: Json) -> list[Member]:
+def _members(groups: Iterable[tuple[Expression, _Place]], scope: Json) -> list[Member]:
     found: list[Member] = []
     for each, role in groups:
         for data in _evaluate(each, scope) or ():
-            found.append(Member(len(found) + 1, str(said(role, scope | {"it": data})), data))
+            constant = role[0].sources[0].constant
+            said = role[1][constant] if constant else _said(role, scope | {"it": data})
+            found.append(Member(len(found) + 1, str(said), data))
     return found
 
 
 def _chosen(subject: Subject, scope: Json, members: list[Member]) -> Sequence[tuple[int, str, Any]]:
-    """Return the (place, role, data) of those that ``subject`` is about, in ``scope``; raises ``Refused``, ``_At``."""
-    if subject.when is not None and not _holds(subject.when, scope):
-        return ()
+    """Return the (place, role, data) of those that ``subject``, which applies, is about; raises ``Refused``, ``At``."""
     found: Sequence[tuple[int, str, Any]] = ((0, "", scope["record"]),)
     if subject.roles is not None:
         found = [member for member in members if member.role in subject.roles]
@@ -322,16 +294,11 @@ def _chosen(subject: Subject, scope: Json, members: list[Member]) -> Sequence[tu
     return found
 
 
-def _evaluate(get: Getter, scope: Json) -> Any:
+def _evaluate(expression: Expression, scope: Json) -> Any:
     try:
-        return get(scope)
+        return expression.get(scope)
     except JMESPathError as error:
-        raise _refusal(error) from None
-
-
-def _holds(condition: Getter, scope: Json) -> bool:
-    found = _evaluate(condition, scope)
-    return found is True or not (found is False or found == {} or is_blank(found))
+        raise refusal(error) from None
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -343,13 +310,3 @@ def _aware(written: Any) -> datetime | None:
         return None
     at = datetime.fromisoformat(written)
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _refusal(error: Exception) -> Refused:
-    if isinstance(error, Refused):
-        return error
-    return Refused(Reason.BAD_VALUE, "expression" if isinstance(error, JMESPathError) else "")
-
-
-def _entry(position: str, path: str, refusal: Refused) -> Quarantined:
-    return Quarantined(position, path, refusal.reason, refusal.detail)

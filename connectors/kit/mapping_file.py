@@ -18,7 +18,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from connectors.kit import shared_parts
-from connectors.kit.expressions import ExpressionError, Getter, compile_expression, member_of
+from connectors.kit.expressions import Expression, ExpressionError, parse_expression
 from connectors.kit.identity import TRAITS
 from connectors.kit.mapping import FormatMapping
 from connectors.kit.mapping_rules import (
@@ -165,8 +165,7 @@ class _Compiler:
             date_effet=self._maybe(where, rule, "date_effet", _DATE) or self._maybe(where, form, "date_effet", _DATE),
             when=self._expression(where, rule["when"]) if "when" in rule else None,
             absences=tuple(
-                (each["when"], self._expression(where, each["when"]), self._absence(where, each["code"]))
-                for each in absences
+                (self._expression(where, each["when"]), self._absence(where, each["code"])) for each in absences
             ),
             absent=self._absence(where, rule["absent"]) if "absent" in rule else None,
             optional=registry.statement_validator(path) if rule.get("optional") else None,
@@ -192,7 +191,8 @@ class _Compiler:
             return ", ".join(_shown(source, each) for source in sources)
 
         def row(value: Value, target: str, absence: str, *more: str) -> LineageRow:
-            return LineageRow(name, key, shown(value.sources), value.transform_name, target, absence, *more)
+            sources = shown(source.text for source in value.sources)
+            return LineageRow(name, key, sources, value.transform_name, target, absence, *more)
 
         rows = [
             row(value, f"identite.{trait}", "")
@@ -200,11 +200,11 @@ class _Compiler:
             if subject.asserts_identity and trait in IDENTITY_FIELDS
         ]
         for rule in subject.fields:
-            told = [f"{text} → {absence}" for text, _, absence in rule.absences]
+            told = [f"{condition.text} → {absence}" for condition, absence in rule.absences]
             given = spec["fields"][rule.path]
             condition = given.get("when", "") if isinstance(given, dict) else ""
             absence = "; ".join([*told, rule.absent] if rule.absent else told)
-            since = rule.date_effet.sources if rule.date_effet is not None else ()
+            since = [source.text for source in rule.date_effet.sources] if rule.date_effet is not None else ()
             rows.append(row(rule.value, rule.path, absence, shown([condition]), shown(since)))
         if subject.outcome is not None:
             table = "; ".join(f"{code} → {absence}" for code, absence in subject.outcome.code.table.items())
@@ -226,22 +226,19 @@ class _Compiler:
         if "value" in rule:
             rule = self._named(where, "values", self._values, rule["value"])
         given = rule["from"]
-        sources = tuple(given) if isinstance(given, list) else (given,)
-        getters = tuple(self._expression(where, source) for source in sources)
+        sources = given if isinstance(given, list) else [given]
         name = rule.get("with", "code" if "table" in rule else default)
         return Value(
-            sources=sources,
-            getters=getters,
+            sources=tuple(self._expression(where, source) for source in sources),
             several=isinstance(given, list),
-            column=None if isinstance(given, list) else member_of(given, "record"),
             transform_name=name,
             transform=self._named(where, "transforms", self._transforms, name),
             table=self._named(where, "tables", self._tables, rule["table"]) if "table" in rule else {},
         )
 
-    def _expression(self, where: str, text: str) -> Getter:
+    def _expression(self, where: str, text: str) -> Expression:
         try:
-            return compile_expression(text, SCOPE)
+            return parse_expression(text, SCOPE)
         except ExpressionError as error:
             raise _wrong(where, str(error)) from None
 

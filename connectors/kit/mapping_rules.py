@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from connectors.kit.expressions import Getter
+from connectors.kit.expressions import Expression
 from connectors.kit.port import Json, Reason
-from connectors.kit.transforms import Refused, Table, Transform, is_blank, is_misread
+from connectors.kit.transforms import Refused, Table, Transform, is_blank
+from connectors.kit.visible import is_misread
 from schemas import registry
 
 SCOPE: Final = frozenset({"record", "it", "role", "liens", "identite", "demande"})
@@ -43,18 +44,16 @@ class LineageRow:
 class Value:
     """``from`` through ``with`` and a table."""
 
-    sources: tuple[str, ...]
-    getters: tuple[Getter, ...]
+    sources: tuple[Expression, ...]
     several: bool
-    column: str | None
-    """The member of the record, when that is all ``from`` names: a column of a table."""
+    """Whether ``from`` is a list: the transform is then given one, of what each source says."""
     transform_name: str
     transform: Transform
     table: Table
 
     def raw(self, scope: Json) -> Any:
         """Return what the source wrote; raises ``JMESPathError`` for an expression given the wrong type."""
-        return [get(scope) for get in self.getters] if self.several else self.getters[0](scope)
+        return [each.get(scope) for each in self.sources] if self.several else self.sources[0].get(scope)
 
     def read(self, raw: Any) -> Any:
         """Return what ``raw`` means, ``None`` when it says nothing. Of ``raw`` alone; raises ``Refused``."""
@@ -63,13 +62,16 @@ class Value:
                 return None
             if not raw.isascii() and is_misread(raw):
                 raise Refused(Reason.ENCODING)
-        elif is_blank(raw):
+        elif raw is None or (isinstance(raw, list) and self._says_nothing(raw)):
             return None
-        elif isinstance(raw, list):
-            for text in raw:
-                if isinstance(text, str) and not text.isascii() and is_misread(text):
-                    raise Refused(Reason.ENCODING)
         return self.transform(raw, self.table)
+
+    def _says_nothing(self, raw: list[Any]) -> bool:
+        """Say whether every item of a list is blank; raises ``Refused`` for a text read in the wrong encoding."""
+        for text in raw:
+            if isinstance(text, str) and not text.isascii() and is_misread(text):
+                raise Refused(Reason.ENCODING)
+        return is_blank(raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,9 @@ class FieldRule:
     value: Value
     base_legale: str
     date_effet: Value | None
-    when: Getter | None
-    absences: tuple[tuple[str, Getter, str], ...]
-    """(condition's text, condition, absence code), the first that holds wins."""
+    when: Expression | None
+    absences: tuple[tuple[Expression, str], ...]
+    """(condition, absence code), the first that holds wins."""
     absent: str | None
     """The absence when the source says nothing; without it, there is no statement at all."""
     optional: registry.Validator | None = None
@@ -102,10 +104,10 @@ class Subject:
     """One kind of person a record speaks of."""
 
     name: str
-    each: Getter | None
+    each: Expression | None
     roles: frozenset[str] | None
-    when: Getter | None
-    same: tuple[tuple[Getter, Getter], ...]
+    when: Expression | None
+    same: tuple[tuple[Expression, Expression], ...]
     """Pairs that must be equal where both say something: what was asked, and what was answered."""
     identity: tuple[tuple[str, Value], ...]
     asserts_identity: bool
@@ -119,5 +121,5 @@ class Subject:
 class Household:
     """Where a record's members stand, and how roles tie them."""
 
-    groups: tuple[tuple[Getter, Value], ...]
+    groups: tuple[tuple[Expression, Value], ...]
     links: Mapping[str, str]

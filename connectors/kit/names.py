@@ -86,7 +86,7 @@ def surname_forms(*names: str) -> tuple[str, ...]:
 
     A particle written behind, in brackets, is put in front: ``GARCIA (DES)`` → ``DESGARCIA``.
     """
-    return _distinct("".join(_surname_words(name)) for name in names)
+    return _distinct(["".join(_surname_words(name)) for name in names if name])
 
 
 def surname_parts(*names: str) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def surname_parts(*names: str) -> tuple[str, ...]:
 
 
 def _surname_words(name: str) -> list[str]:
-    behind = _PARTICLE_BEHIND.fullmatch(name)
+    behind = _PARTICLE_BEHIND.fullmatch(name) if ")" in name else None
     return normalise(f"{behind['particle']} {behind['name']}" if behind else name)[0].split()
 
 
@@ -193,7 +193,7 @@ def _elements(names: str | Sequence[str]) -> list[str]:
 
 
 def _distinct(forms: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(form for form in forms if form))
+    return tuple(dict.fromkeys(filter(None, forms)))
 
 
 def _fold(found: re.Match[str]) -> str:

@@ -14,11 +14,10 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final
 
-from connectors.kit.dates import FIRST_YEAR, is_day, parse_birth_date
+from connectors.kit.dates import FIRST_DAY, is_day, parse_birth_date
 from connectors.kit.names import glue, normalise
 from connectors.kit.nir import parse_nir
 from connectors.kit.port import Reason
-from connectors.kit.visible import is_misread as is_misread  # for those who read values and transform them
 from connectors.kit.visible import visible
 
 Table = Mapping[str, Any]
@@ -29,7 +28,6 @@ _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9:.,]+(?:Z|[+-][0
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 _EUROS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?")
 _LARGEST = Decimal(10) ** 9
-_FIRST_DAY = f"{FIRST_YEAR}-01-01"
 
 
 class Refused(ValueError):  # noqa: N818 (it names what happened, as ``OrderRefused`` does)
@@ -57,9 +55,7 @@ def is_blank(value: object) -> bool:
 
 def shown(text: str) -> str:
     """Return free text trimmed and as it is seen; raises ``Refused`` for what makes it read otherwise."""
-    if text.isprintable():  # as in ``visible``, without its call
-        return text.strip()
-    seen = visible(text)
+    seen = text.strip() if text.isprintable() else visible(text)  # the former is what ``visible`` does, without a call
     if seen is None:
         raise Refused(Reason.CONTROL_CHARACTER)
     return seen
@@ -127,7 +123,7 @@ def instant(value: Any, _: Table) -> str:
 def birth_date(value: Any, _: Table) -> str:
     """A birth date, whole or partial, as far as it is known: ``1990-05-17``, ``1990-05``, ``1990``."""
     written = str(value)
-    if is_day(written) and written >= _FIRST_DAY:
+    if is_day(written) and written >= FIRST_DAY:
         return written
     known, why = parse_birth_date(written)
     if not known.value:
@@ -140,7 +136,7 @@ def birth_date_parts(value: Any, _: Table) -> str | None:
     if not isinstance(value, list) or len(value) != 3:
         raise Refused(Reason.BAD_VALUE)
     try:
-        year, month_, day = (int(part or 0) for part in value)
+        year, month_, day = [int(part or 0) for part in value]
     except (TypeError, ValueError):
         raise Refused(Reason.BAD_DATE, "date_naissance") from None
     return birth_date(f"{year:04}-{month_:02}-{day:02}", {}) if year else None
@@ -259,12 +255,9 @@ def _two_words(value: Any) -> list[str]:
 
 def texts(value: Any, _: Table) -> list[str]:
     """The texts of a list that say something, in order; a text alone is a list of one."""
-    if isinstance(value, str):
-        return [seen] if (seen := shown(value)) else []
     items = [item for item in (value if isinstance(value, list) else [value]) if not is_blank(item)]
-    for item in items:
-        if not isinstance(item, str):
-            raise Refused(Reason.BAD_VALUE)
+    if not all(isinstance(item, str) for item in items):
+        raise Refused(Reason.BAD_VALUE)
     return [seen for item in items if (seen := shown(item))]
 
 

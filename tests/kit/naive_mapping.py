@@ -18,7 +18,8 @@ from connectors.kit import shared_parts
 from connectors.kit.households import Member, asked_about, links_of
 from connectors.kit.partner import PartnerFolder, _plugin
 from connectors.kit.port import Quarantined, RawRecord, Reason
-from connectors.kit.transforms import BUILT_IN, Refused, is_blank, is_misread
+from connectors.kit.transforms import BUILT_IN, Refused, is_blank
+from connectors.kit.visible import is_misread
 from schemas import registry
 
 IDENTITY = ["nom_naissance", "nom_usage", "prenoms", "sexe", "date_naissance"]

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.birthplace import with_birthplace
-from connectors.kit.expressions import ExpressionError, compile_expression
+from connectors.kit.expressions import ExpressionError, parse_expression
 from connectors.kit.identity import parse_identity
 from connectors.kit.mapping import FormatMapping, Run, SubjectFragment
 from connectors.kit.mapping_file import load_mapping
 from connectors.kit.port import Quarantined, RawRecord, Reason
-from connectors.kit.transforms import BUILT_IN, Refused, is_misread
+from connectors.kit.transforms import BUILT_IN, Refused
+from connectors.kit.visible import is_misread
 from schemas import registry
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
@@ -40,7 +41,7 @@ json_values = st.recursive(
 )  # fmt: skip
 def test_compiled_expressions_are_jmespath(value: Any, text: str) -> None:
     scope = value if isinstance(value, dict) else {"a": value}
-    compiled = compile_expression(text, {"a", "b", "c"})
+    compiled = parse_expression(text, {"a", "b", "c"}).get
     try:
         expected = jmespath.search(text, scope)
     except jmespath.exceptions.JMESPathError:
@@ -53,7 +54,7 @@ def test_compiled_expressions_are_jmespath(value: Any, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "a.", "z", "a || z", "length(z)", "[a, z]", "{x: z}", "z[?a == 'x']"])
 def test_bad_expressions_are_refused_at_once(text: str) -> None:
     with pytest.raises(ExpressionError):
-        compile_expression(text, {"a"})
+        parse_expression(text, {"a"})
 
 
 # --- transforms -----------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def test_what_columns_remember_goes_with_their_stream(monkeypatch: pytest.Monkey
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             made.append(weakref.ref(self))
-            made.extend(weakref.ref(row[3]) for plan in self._plans for row in (*plan.identity, *plan.rows))
+            made.extend(map(weakref.ref, self.columns))
 
     monkeypatch.setattr(ingest, "Run", Watched)
     gc.disable()  # it goes at once, not when the collector comes round
@@ -159,9 +159,8 @@ def test_what_columns_remember_is_bounded() -> None:
     for number in range(KEPT + 10):
         run.apply(RawRecord("line 1", record.data | {"referent": f"N{number:05}", "organisme_referent": "x" * 90}))
     run.apply(RawRecord("line 1", record.data | {"referent": "y" * (LONGEST + 1)}))
-    columns = [row[3] for plan in run._plans for row in (*plan.identity, *plan.rows)]
-    assert max(map(len, columns)) == KEPT
-    assert max(len(text) for column in columns for text in column) <= LONGEST
+    assert max(map(len, run.columns)) == KEPT
+    assert max(len(text) for column in run.columns for text in column) <= LONGEST
 
 
 def leaves(value: Any) -> Iterator[tuple[Any, Any]]:
