@@ -1,4 +1,4 @@
-"""A subject's rules written out as Python, once a mapping: the reading of each rule, one below the other (ADR 0025).
+"""A subject's rules written out as Python, once a mapping: the reading of each rule, one below the other (ADR 0023).
 
 A loop over rules spends more on the loop than on what most rules say, which is: take this text, look up what it means,
 put it there. What is written here is what such a loop would do, in its order, and nothing else. Of a ``mapping.toml``
