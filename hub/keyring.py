@@ -144,3 +144,7 @@ class Keyring:
     def handle(self, partner: str, use: str, value: str) -> bytes:
         """Return 32 bytes that stand for the id ``value`` at ``partner`` alone."""
         return hmac.digest(self._lookup, f"handle/{use}\0{partner}\0{value}".encode(), "sha256")
+
+    def cursor_key(self, reader: str) -> bytes:
+        """Return the 32 bytes under which ``reader`` is told where its next page begins."""
+        return hmac.digest(self._lookup, f"cursor\0{reader}".encode(), "sha256")

@@ -20,6 +20,7 @@ from consent.order import read_attributes
 from consent.policy import Policy
 from hub.keyring import Keyring
 from hub.services.consents import events_of
+from hub.services.cursors import open_cursor, seal_cursor
 from hub.services.decisions import NOT_HELD
 from hub.services.handles import Handles
 from hub.services.records import NON_COMMUNIQUE, Outcome, access_record
@@ -73,7 +74,7 @@ def search(
         kinds=_TOLD_THE_PERSON if view == "usager" else (),
         since=_moment(criteria, "since"),
         until=_moment(criteria, "until"),
-        before_seq=criteria.get("cursor"),
+        before_seq=open_cursor(keyring, reader.name, criteria["cursor"]) if "cursor" in criteria else None,
     )
     found, after = uow.access.search(where, limit)
     _log_reading(uow, policy, reader, person, criteria, len(found))
@@ -83,7 +84,7 @@ def search(
         for row in found
         if view != "usager" or _concerns_person(row)
     ]
-    return {"rows": rows, "next": after}
+    return {"rows": rows, "next": None if after is None else seal_cursor(keyring, reader.name, after)}
 
 
 def explain_trace(uow: UnitOfWork, policy: Policy, trace_id: str) -> dict[str, Any]:

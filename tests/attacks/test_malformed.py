@@ -17,6 +17,7 @@ from connectors.kit.hub_client import ASSERTION_TYPE
 from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.seal import Typ
 from consent.model import EventKind
+from hub.services.cursors import seal_cursor
 from hub.store import tables
 from schemas.registry import validator
 from tests.hub.conftest import World, body_of, tokens
@@ -64,7 +65,7 @@ def _sound(world: World) -> dict[str, dict[str, Any]]:
             "until": "2026-12-01T00:00:00Z",
             "trace_id": "0" * 32,
             "limit": 3,
-            "cursor": 9,
+            "cursor": seal_cursor(world.hub.keyring, "dpo", 9),
         },
         "/v1/explanations": {"trace_id": "0" * 32},
         "/v1/partners/suspend": {"slug": "cpam", "suspended": False, "reason": "exercice"},

@@ -9,6 +9,7 @@ from sqlalchemy import select, text, update
 from connectors.kit.runtime.errors import ErrorKind
 from consent.ledger.leaf import EventClass
 from consent.model import EventKind
+from hub.services.cursors import open_cursor, seal_cursor
 from hub.store.engine import open_engine
 from hub.store.journal import opening_of
 from hub.store.sealing import seal_event
@@ -115,6 +116,25 @@ def test_search_filters_and_pages(world: World, known: dict[str, str]) -> None:
             "dpo", "/v1/access-log/search", {"view": "dpo", "outcome": "refused", "limit": 3, "cursor": page["next"]}
         )
     assert len(seen) == len(set(seen)) == 4
+
+
+def test_a_cursor_tells_nothing_and_is_its_readers_alone(world: World, known: dict[str, str]) -> None:
+    """The hub's own event number would tell how much the hub does, and be the same for two readers at one place."""
+    for _ in range(3):
+        _pulled(world, known)
+    asked = {"view": "partenaire", "limit": 1}
+    cursors = {name: world.ok(name, "/v1/access-log/search", asked)["next"] for name in ("departement", "caf")}
+    keyring = world.hub.keyring
+    for name, cursor in cursors.items():
+        assert 0 < open_cursor(keyring, name, cursor) <= world.hub.reads.run(lambda uow: uow.log.size())
+    assert seal_cursor(keyring, "caf", 7) != seal_cursor(keyring, "departement", 7)
+    flipped = ("B" if cursors["caf"][0] != "B" else "C") + cursors["caf"][1:]
+    for wrong in (cursors["departement"], flipped, "A" * 32):
+        refused = problem(world.post("caf", "/v1/access-log/search", {**asked, "cursor": wrong}), ErrorKind.SCHEMA)
+        assert refused["pointer"] == "/cursor"
+    for wrong in (7, "7", cursors["caf"] + "A"):
+        problem(world.post("caf", "/v1/access-log/search", {**asked, "cursor": wrong}), ErrorKind.SCHEMA)
+    assert len(world.ok("caf", "/v1/access-log/search", {**asked, "cursor": cursors["caf"]})["rows"]) == 1
 
 
 def test_reading_the_log_is_itself_logged(world: World, known: dict[str, str]) -> None:
