@@ -116,7 +116,7 @@ def weigh(edge: Edge) -> Sizes:
     if ref is None or tokens is None:
         raise RuntimeError("the person is not registered")
     ask = Ask(_ASK["purpose"], _ASK["role"], Attributes(), agent, case, fields)
-    sent = sign_request(ask, ref, tokens, edge.operational(), edge.clock.now())
+    sent = sign_request(ask, ref, tokens, edge.operational(), edge.directory.version, edge.clock.now())
     items = edge.hub.pull(sent.jws, sent.ref, sent.salt)["fragments"]
     assert sorted(item["source"] for item in items) == sorted(SOURCES), "not every source answered"
     order, fragment = (round(statistics.mean(len(item[part]) for item in items)) for part in ("order", "fragment"))

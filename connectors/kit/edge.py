@@ -14,6 +14,7 @@ from connectors.kit.edge_home import CLIENT, STORE_KEY_BYTES, EdgeHome, EdgeSett
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.hub_client import ANSWER_SECONDS, HubClient
 from connectors.kit.ledger.client import HttpLog, LogView
+from connectors.kit.ledger.heard import HeardDirectories
 from connectors.kit.ledger.keys import log_keys
 from connectors.kit.ledger.watch import Watch
 from connectors.kit.ledger.witness import Witness
@@ -72,6 +73,7 @@ class Edge:
         self.live = live
         self.witness = None if cosigner is None else Witness(cosigner, store.log, self.log_keys, clock)
         self.watch = Watch(store.log, self.log_keys, log, clock)
+        self.heard = HeardDirectories(store.log)
         self._tag_key = tag_key
         self._root = root
         self._lock = threading.Lock()
@@ -155,7 +157,10 @@ class Edge:
         """Do one round of housekeeping: directory, expired single-use values. Logs what fails, raises nothing of it."""
         now = self.clock.now()
         try:
-            self.refresh_directory()
+            try:
+                self.refresh_directory()
+            finally:
+                self.heard.review(self.directory.version, now)
             if self.directory.valid_until - now < WARN_BEFORE:
                 _log.warning("directory:expiring", valid_until=self.directory.valid_until.isoformat())
             self.store.forget_expired(now)

@@ -82,7 +82,11 @@ def create_app(edge: Edge) -> Flask:
         addressed = AddressedOrder.from_body(request.get_data())
         if typ_of(addressed.order) == Typ.LOOK_ORDER:
             return Response(answer_look(addressed, _look_source(edge), edge.clock.now()), content_type=JOSE)
-        source = Source(edge.slug, edge.directory, edge.policy, edge.store, edge.release, edge.operational(), edge.live)
+        directory, now = edge.directory, edge.clock.now()
+        source = Source(
+            *(edge.slug, directory, edge.policy, edge.store, edge.release, edge.operational(), edge.live),
+            hear=lambda partner, version: edge.heard.hear(partner, version, directory.version, now),
+        )
         return Response(answer_order(addressed, source, edge.clock.now()), content_type=JOSE)
 
     @app.errorhandler(MaillonError)

@@ -7,7 +7,7 @@ partner's own rules, must let each field go. The decision itself is ``consent.or
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -129,6 +129,8 @@ class Source:
     keys: OperationalKeys
     live: Live | None = None
     """Asked instead of the store, once the order has passed every check."""
+    hear: Callable[[str, int], None] = lambda *_: None
+    """Told which directory version a requester signed that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ def _request(token: str, source: Source, at: datetime) -> _Request:
     # The key to seal to is the one the requester's identity vouches for, and the one it says it expects.
     if payload["seal_key"] != certificate.seal_key_id:
         raise OrderRefused(Reason.REQUEST_SIGNATURE)
+    source.hear(payload["requester"], payload["directory"])
     return _Request(payload, certificate, seal.jws_digest(token))
 
 

@@ -44,7 +44,7 @@ def pull(
     if ref is None or tokens is None:
         raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "not registered by this edge")
     ask = Ask(purpose, role, attributes or Attributes(), edge.tag("agent", agent), edge.tag("case", case), wanted)
-    sent = sign_request(ask, ref, tokens, edge.operational(), edge.clock.now())
+    sent = sign_request(ask, ref, tokens, edge.operational(), edge.directory.version, edge.clock.now())
     answer = edge.hub.pull(sent.jws, sent.ref, sent.salt)
     assembled = assemble(answer, sent, tokens, edge.directory, edge.clock.now())
     for order, leaf in assembled.orders:

@@ -47,8 +47,13 @@ class SentRequest:
         return seal.jws_digest(self.jws)
 
 
-def sign_request(ask: Ask, ref: str, tokens: TokenSet, keys: OperationalKeys, at: datetime) -> SentRequest:
-    """Return the request about the person behind ``ref``, whose ``tokens`` this edge holds; it lives 60 s."""
+def sign_request(
+    ask: Ask, ref: str, tokens: TokenSet, keys: OperationalKeys, directory: int, at: datetime
+) -> SentRequest:
+    """Return the request about the person behind ``ref``, whose ``tokens`` this edge holds; it lives 60 s.
+
+    ``directory`` is the version this edge has: whoever answers learns whether its own is behind.
+    """
     nonce, salt = new_nonce(), secrets.token_bytes(16)
     payload = {
         "v": 1,
@@ -65,6 +70,7 @@ def sign_request(ask: Ask, ref: str, tokens: TokenSet, keys: OperationalKeys, at
         "subject": subject_digest(ref, salt),
         "subject_proofs": subject_proofs(tokens, nonce),
         "seal_key": keys.seal_key.thumbprint,
+        "directory": directory,
     }
     return SentRequest(keys.sign(payload, Typ.REQUEST), ref, b64url.encode(salt), ask, keys)
 

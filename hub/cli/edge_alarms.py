@@ -23,6 +23,7 @@ _MEANS = {
     Alarm.NOT_AN_EXTENSION: "the log could not show that it only grew",
     Alarm.TREE_SHRANK: "the hub shows a smaller log than before",
     Alarm.BAD_CHECKPOINT: "the hub's checkpoint is not signed by the log of the directory",
+    Alarm.DIRECTORY_BEHIND: "a partner has a newer directory than the hub gives here",
 }
 
 

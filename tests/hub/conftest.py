@@ -240,7 +240,7 @@ class World:
         attributes: Attributes | None = None,
     ) -> SentRequest:
         ask = Ask(purpose, role, attributes or Attributes(), _AGENT, _CASE, tuple(fields))
-        return sign_request(ask, ref, tokens(1), self.partners[recipient].operational(), self.clock.now())
+        return sign_request(ask, ref, tokens(1), self.partners[recipient].operational(), self.version, self.clock.now())
 
     def pull(self, ref: str, *args: Any, recipient: str = "departement", **kwargs: Any) -> dict[str, Any]:
         return self.ok(recipient, "/v1/pulls", body_of(self.request(ref, *args, recipient=recipient, **kwargs)))

@@ -211,7 +211,9 @@ class World:
 
     def request(self, at: datetime = AT, tokens: TokenSet = LEA, **changes: Any) -> SentRequest:
         ask = Ask(PURPOSE, ROLE, Attributes(), b64url.encode(b"a" * 32), b64url.encode(b"c" * 32), FIELDS)
-        return sign_request(replace(ask, **changes), self.my_ref, tokens, self.keys["departement"], at)
+        directory = int(changes.pop("directory", self.directory.version))
+        ask = replace(ask, **changes)
+        return sign_request(ask, self.my_ref, tokens, self.keys["departement"], directory, at)
 
     def order_payload(self, request: str, authorities: list[str], at: datetime = AT) -> dict[str, Any]:
         return {

@@ -54,6 +54,8 @@ class Alarm(StrEnum):
     """The hub shows a smaller tree than the one known here. Ends by itself."""
     BAD_CHECKPOINT = "bad-checkpoint"
     """What the hub calls its checkpoint is not signed by the log's key of the directory. Ends by itself."""
+    DIRECTORY_BEHIND = "directory-behind"
+    """A partner signed that it has a newer directory than the hub gives here. Ends when that comes."""
 
 
 @dataclass(frozen=True, slots=True)
