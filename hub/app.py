@@ -23,7 +23,7 @@ from hub.erasure_register import ErasureRegister
 from hub.home import HUB, HubHome
 from hub.jobs import scheduler
 from hub.keyring import Keyring
-from hub.services import erasure, pepper_rotation, restoring
+from hub.services import erasure, pepper_rotation, ref_rotation, restoring
 from hub.services.erasure import Eraser
 from hub.services.orders import HttpSources, Sources
 from hub.services.partners import CurrentDirectory
@@ -74,6 +74,7 @@ def open_hub(
     try:
         # Nothing is looked up with peppers that are not this index's.
         reads.run(lambda uow: pepper_rotation.recognise(uow, keyring.peppers))
+        reads.run(lambda uow: ref_rotation.recognise(uow, keyring.epochs))
         # Nothing is signed on top of a log that is not the one signed last.
         reads.run(lambda uow: sequencer.check(uow.connection))
         # Nor on top of one a witness shows to be rolled back or rewritten: asked before anything is written.

@@ -44,7 +44,7 @@ class Deadlines:
     """Every period. Backups are in days, each kind with its own; traces in whole months after their own month."""
 
     trace_months: int
-    old_epochs: int
+    old_refs_days: int
     hub_backup_days: int
     secrets_backup_days: int
     keys_backup_days: int
@@ -68,14 +68,14 @@ def load_deadlines(config_dir: Path) -> Deadlines:
         raise MaillonError(ErrorKind.CONFIGURATION, f"{FILE}: missing or unreadable") from None
     _check_names("", content, _TABLES)
     traces = _table(content, "traces", {"mois", "texte"})
-    references = _table(content, "references", {"epoques", "texte"})
+    references = _table(content, "references", {"jours", "texte"})
     backups = _table(content, "sauvegardes", {"hub", "secrets", "cles", "texte"})
     reasons = _table(content, "motifs", None)
     if not reasons:
         raise _wrong("motifs", "no reason at all")
     return Deadlines(
         trace_months=_number("traces.mois", traces["mois"], 1, 36),
-        old_epochs=_number("references.epoques", references["epoques"], 0, 10),
+        old_refs_days=_number("references.jours", references["jours"], 1, 90),
         hub_backup_days=_number("sauvegardes.hub", backups["hub"], 1, 366),
         secrets_backup_days=_number("sauvegardes.secrets", backups["secrets"], 1, 366),
         keys_backup_days=_number("sauvegardes.cles", backups["cles"], 1, 366),

@@ -24,6 +24,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import Ref
 from connectors.kit.runtime.keys import SigningKey
 from hub.peppers import Peppers, new_pepper
+from hub.ref_epochs import RefEpochs
 
 
 def derive(root: bytes, use: str, name: str, epoch: int) -> bytes:
@@ -45,8 +46,8 @@ class Keyring:
         """Opens the log's events that are about no person."""
         self._lookup = b64url.decode(content["lookup"], length=32)
         self._roots = {slug: b64url.decode(key, length=32) for slug, key in content["partners"].items()}
-        self._refs: dict[str, bytes] = {}
-        self.ref_epoch: int = content["ref_epoch"]
+        self._refs: dict[tuple[str, int], bytes] = {}
+        self.epochs = RefEpochs(content.get("ref_epochs", {}))
         self.token_key = SigningKey.from_jwk(content["token_key"])
         """Signs the hub's access tokens; kept, so that a restart does not sign everyone out."""
 
@@ -58,7 +59,7 @@ class Keyring:
             "index": [b64url.encode(new_pepper())],
             "system": b64url.encode(secrets.token_bytes(32)),
             "lookup": b64url.encode(secrets.token_bytes(32)),
-            "ref_epoch": 1,
+            "ref_epochs": {},
             "partners": {},
             "token_key": SigningKey.generate().private_jwk(),
         }
@@ -92,6 +93,18 @@ class Keyring:
             # As the file has it: a change that failed at its very last step may have left one more there.
             self.peppers.extend(b64url.decode(key, length=32) for key in content["index"][self.peppers.epoch :])
 
+    def check_partner(self, partner: str) -> None:
+        """Raise ``MaillonError(UNKNOWN_PARTNER)`` for a partner without a root: it has no refs."""
+        if partner not in self._roots:
+            raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "no root for this partner in the keyring")
+
+    def begin_refs(self, partner: str) -> None:
+        """Begin a new epoch of a partner's refs, durably. The writer's thread only."""
+        epoch = self.epochs.newest(partner) + 1
+        with self._lock:
+            self._change(lambda content: content.setdefault("ref_epochs", {}).update({partner: epoch}))
+            self.epochs.begin(partner, epoch)
+
     def _change(self, change: Callable[[Any], None]) -> Any:
         """Rewrite the file, whole or not at all, durably; return what it holds. Raises ``MaillonError(STORAGE)``."""
         content: Any = strict_json.loads_object(keys.read_private(self._path))
@@ -124,17 +137,17 @@ class Keyring:
         """Return the 16 bytes a partner's record key is stored as."""
         return hmac.digest(self._lookup, f"record\0{partner}\0{record_key}".encode(), "sha256")[:16]
 
-    def ref(self, partner: str, s_ref: bytes) -> Ref:
-        """Return a person's pseudonym at ``partner``: ``HMAC(HKDF(root_partner, epoch), s_ref)[:16]``, base64url.
+    def ref(self, partner: str, s_ref: bytes, epoch: int | None = None) -> Ref:
+        """Return a person's pseudonym at ``partner``: ``HMAC(HKDF(root_partner, epoch), s_ref)[:16]``, base64url; of
+        the epoch the partner's edge uses, unless another is asked for.
 
         Raises ``MaillonError(UNKNOWN_PARTNER)`` for a partner without a root.
         """
-        key = self._refs.get(partner)
+        epoch = self.epochs.used(partner) if epoch is None else epoch
+        key = self._refs.get((partner, epoch))
         if key is None:
-            root = self._roots.get(partner)
-            if root is None:
-                raise MaillonError(ErrorKind.UNKNOWN_PARTNER, "no root for this partner in the keyring")
-            key = self._refs[partner] = derive(root, "ref", partner, self.ref_epoch)
+            self.check_partner(partner)
+            key = self._refs[partner, epoch] = derive(self._roots[partner], "ref", partner, epoch)
         return Ref(b64url.encode(hmac.digest(key, s_ref, "sha256")[:16]))
 
     def ref_lookup(self, partner: str, ref: str) -> bytes:

@@ -23,6 +23,7 @@ from connectors.kit.live.holdings import LiveHoldings
 from connectors.kit.orders import ReleasePolicy
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.policy_folder import load_policy_folder
+from connectors.kit.ref_map import take_new_refs
 from connectors.kit.runtime import b64url, keys
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -154,7 +155,10 @@ class Edge:
             return True
 
     def upkeep(self) -> None:
-        """Do one round of housekeeping: directory, expired single-use values. Logs what fails, raises nothing of it."""
+        """Do one round of housekeeping: directory, expired single-use values, new refs.
+
+        Logs what fails, raises nothing of it.
+        """
         now = self.clock.now()
         try:
             try:
@@ -166,8 +170,15 @@ class Edge:
             self.store.forget_expired(now)
             if self.live is not None:
                 self.live.forget_expired(now)
+            if taken := self.take_new_refs():
+                _log.info("refs:taken", subjects=taken)
         except MaillonError as error:
             _log.warning("edge:upkeep:failed", kind=error.kind.value, detail=error.detail)
+
+    def take_new_refs(self) -> int:
+        """Take the new refs the hub offers, if any; return how many subjects had one. Raises as ``take_new_refs``."""
+        seal_key = keys.load_seal_key(self.home.seal)
+        return take_new_refs(self.hub, self.store.refs, self.slug, seal_key, self.directory, self.clock.now)
 
     def tag(self, kind: str, value: str) -> str:
         """Return the keyed digest of an agent or case reference: the same here each time, unreadable elsewhere."""

@@ -22,6 +22,7 @@ from typing import Any, Self
 
 from connectors.kit.edge_archive import Archive, Version
 from connectors.kit.edge_names import Names
+from connectors.kit.edge_refs import Refs
 from connectors.kit.edge_tables import PRAGMAS, SCHEMA_VERSION, TABLES
 from connectors.kit.edge_waiting import Waiting
 from connectors.kit.ledger.store import LogStore
@@ -73,6 +74,7 @@ class EdgeStore:
         self.archive = Archive(self._execute, self._all, rows)
         self.waiting = Waiting(self._execute, self._all, rows)
         self.looks = Looks(self._execute, self._all, rows)
+        self.refs = Refs(self._execute, self._all, self.batch, rows)
         self.names = Names(self._execute, self._all, self.batch, rows)
         self.log = LogStore(self._execute, self._all, self.batch, rows)
 
@@ -189,29 +191,19 @@ class EdgeStore:
         ``changes`` is that of the :class:`Pending` that was told: a change made meanwhile stays to be told. Raises
         ``MaillonError(UNKNOWN_SUBJECT)`` when this edge has no such subject.
         """
-        key, ref_key = self._subject(local_id), self._rows.key("ref", ref)
-        with self.batch():
-            done = self._execute(
-                "UPDATE subject SET ref_key = ?, ref = ?, changes = iif(changes > coalesce(?, changes), changes, 0)"
-                " WHERE key = ?",
-                *(ref_key, self._rows.seal({"ref": ref}, b"ref", key), changes, key),
-            )
-        if done.rowcount == 0:
-            raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
+        self.refs.set(self._subject(local_id), ref, changes)
 
     def ref_of(self, local_id: str) -> str | None:
         """Return the hub's pseudonym of ``local_id``; ``None`` when unknown or not registered yet."""
-        row = self._one("SELECT ref FROM subject WHERE key = ?", key := self._subject(local_id))
-        return None if row is None or row[0] is None else str(self._rows.unseal(row[0], b"ref", key)["ref"])
+        return self.refs.of(self._subject(local_id))
 
     def local_of(self, ref: str) -> str | None:
         """Return one local id behind ``ref`` (any of them answers for all); ``None`` when unknown."""
-        return next(iter(self.locals_of(ref, 1)), None)
+        return self.refs.local_of(ref)
 
     def locals_of(self, ref: str, limit: int = -1) -> list[str]:
         """Return up to ``limit`` (-1: all) local ids behind ``ref``: one person's."""
-        key, query = self._rows.key("ref", ref), "SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT ?"
-        return [str(self._rows.unseal(body, b"subject", k)["local_id"]) for k, body in self._all(query, key, limit)]
+        return self.refs.locals_of(ref, limit)
 
     # --- fragments ----------------------------------------------------------------------------------------------
 
@@ -329,6 +321,7 @@ class EdgeStore:
         """Drop single-use values that expired before ``at``: what they guarded is refused for its age by now."""
         with self.batch():
             self._execute("DELETE FROM seen WHERE expires_at < ?", int(at.timestamp()))
+        self.refs.forget_expired(at)
 
     def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
         """Remember an order about ``ref`` whose ``leaf`` must be in the log; ``False``: another order had the same."""
@@ -350,6 +343,7 @@ class EdgeStore:
             self.waiting.prepare()
             self.names.prepare()
             self.looks.prepare()
+            self.refs.prepare()
             self.log.prepare()
             check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):

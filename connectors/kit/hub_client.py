@@ -127,6 +127,14 @@ class HubClient:
         """Begin a rotation of ``what``, or go on with it; returns :meth:`rotations` (operator)."""
         return self._post("/v1/index/rotations", {"what": what, **of}, _object)
 
+    def ref_map(self, after: str | None = None) -> dict[str, Any]:
+        """Return a page of this partner's map from old refs to new, ``{epoch, map, next}``; no ``map``: none waits."""
+        return self._post("/v1/refs/map", {"after": after}, _offer)
+
+    def acknowledge_refs(self, epoch: int) -> dict[str, Any]:
+        """Say that this partner has the refs of ``epoch``; returns ``{epoch, until}``."""
+        return self._post("/v1/refs/acknowledgement", {"epoch": epoch}, _object)
+
     def suspend(self, slug: str, suspended: bool, reason: str) -> dict[str, Any]:
         """Suspend a partner at the hub, or end its suspension (operator)."""
         return self._post("/v1/partners/suspend", {"slug": slug, "suspended": suspended, "reason": reason}, _object)
@@ -194,6 +202,14 @@ def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FarSideError(ErrorKind.MALFORMED, "answer is not an object")
     return value
+
+
+def _offer(value: Any) -> dict[str, Any]:
+    offered = _object(value)
+    texts = (offered.get("map"), offered.get("next"))
+    if type(offered.get("epoch")) is not int or not all(text is None or isinstance(text, str) for text in texts):
+        raise FarSideError(ErrorKind.MALFORMED, "not an offer of refs")
+    return offered
 
 
 def _list(member: str) -> Callable[[Any], list[dict[str, str]]]:

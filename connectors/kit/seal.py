@@ -41,6 +41,8 @@ class Typ(StrEnum):
     SEALED_FRAGMENT = "maillon-fragment+jwe"
     KLINK = "maillon-klink+jws"
     SEALED_KLINK = "maillon-klink+jwe"
+    REF_MAP = "maillon-refmap+jws"
+    SEALED_REF_MAP = "maillon-refmap+jwe"
     ERASURE = "maillon-erasure+jws"
     LOOK = "maillon-look+jws"
     LOOK_ORDER = "maillon-look-order+jws"

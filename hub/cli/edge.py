@@ -27,6 +27,7 @@ from hub.cli.edge_alarms import alarms
 from hub.cli.edge_looks import gaps, looks
 from hub.cli.edge_names import names
 from hub.cli.edge_records import history, quarantine, removals
+from hub.cli.edge_refs import refs
 from hub.cli.output import EXIT_PARTIAL, home_option, json_option, print_answer, progress_bar
 
 _MOST_SHOWN = 50
@@ -41,6 +42,7 @@ def edge() -> None:
 
 
 edge.add_command(alarms)
+edge.add_command(refs)
 edge.add_command(gaps)
 edge.add_command(history)
 edge.add_command(looks)

@@ -12,10 +12,15 @@ import click
 from connectors.kit.hub_client import HubClient
 from hub.cli.homes import hub_client
 from hub.cli.index_review import hub_home
-from hub.cli.output import json_option, print_answer, progress_bar
+from hub.cli.output import json_option, print_answer, progress_bar, table
 
 _EVERY: Final = 0.5
 """Seconds between two looks at how far it is."""
+_MEANS: Final = {
+    "offered": "its edge has not taken them all yet",
+    "taken": "taken; former ones still count",
+    "done": "done; former ones mean no one",
+}
 _KEEP_KEYS: Final = "Copy the keys now (maillon backup keys): an older copy of keyring.json opens this index no more."
 
 
@@ -23,24 +28,35 @@ _KEEP_KEYS: Final = "Copy the keys now (maillon backup keys): an older copy of k
 @click.option(
     "--pepper", is_flag=True, help="The key the index's tokens are stored under. No partner has to do anything."
 )
+@click.option(
+    "--refs",
+    "partner",
+    metavar="PARTNER",
+    help="What one partner calls people: its edge takes the new ones itself.",
+)
 @click.option("--status", is_flag=True, help="Only tell how rotations stand.")
 @click.option("--no-wait", is_flag=True, help="Begin it and come back: the hub goes on by itself.")
 @hub_home
 @json_option
-def rotate(pepper: bool, status: bool, no_wait: bool, home: Path, as_json: bool) -> None:
-    """Give the index a new key while the hub serves; begun again, it goes on with the one under way.
+def rotate(pepper: bool, partner: str | None, status: bool, no_wait: bool, home: Path, as_json: bool) -> None:
+    """Give the index, or the refs of one partner, a new key while the hub serves; begun again, it goes on.
 
     The hub re-wraps its tokens record by record and is open to everybody meanwhile, with the same answers. Stopping
     this command, or the hub, stops nothing: the hub goes on when it is back. Needs the operator's key.
 
     \b
-    Example:  maillon index rotate --pepper --home /srv/maillon/hub
+    Example:  maillon index rotate --pepper --home /srv/maillon/operator
+              maillon index rotate --refs ccas --home /srv/maillon/operator
     """
-    if pepper is status:
-        raise click.UsageError("one of --pepper, --status")
+    if sum((pepper, partner is not None, status)) != 1:
+        raise click.UsageError("one of --pepper, --refs, --status")
     client = hub_client(home, "operator")
     if status:
         standing = client.rotations()
+        print_answer(standing, as_json, *_lines(standing))
+        return
+    if partner is not None:
+        standing = client.rotate("refs", partner=partner)
         print_answer(standing, as_json, *_lines(standing))
         return
     standing = client.rotate("pepper")
@@ -62,7 +78,22 @@ def _watch(client: HubClient, standing: dict[str, Any], wait: Callable[[float], 
 
 
 def _lines(standing: dict[str, Any]) -> list[str]:
-    pepper = standing["pepper"]
+    rows = [
+        (
+            each["partner"],
+            str(each["epoch"]),
+            _MEANS[each["state"]],
+            (each["since"] or "–")[:16],
+            str(each["refs"]),
+            str(each["old_refs"]),
+        )
+        for each in standing["refs"]
+    ]
+    header = ("refs of", "epoch", "state", "since", "new", "former")
+    return [_pepper_line(standing["pepper"]), *(table(header, rows) if rows else [])]
+
+
+def _pepper_line(pepper: dict[str, Any]) -> str:
     if pepper["state"] == "running":
-        return [f"Index pepper: going over to epoch {pepper['epoch']}, {pepper['share']:.0%} of the index."]
-    return [f"Index pepper: epoch {pepper['epoch']}, every record is under it."]
+        return f"Index pepper: going over to epoch {pepper['epoch']}, {pepper['share']:.0%} of the index."
+    return f"Index pepper: epoch {pepper['epoch']}, every record is under it."

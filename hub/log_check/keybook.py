@@ -82,7 +82,9 @@ class KeyBook:
         s_ref = self.secret(person, "s_ref")
         if s_ref is not None:
             try:
-                yield self.keyring.ref(partner, s_ref)
+                # Of every epoch: a record was made with the one of its day.
+                for epoch in range(1, self.keyring.epochs.newest(partner) + 1):
+                    yield self.keyring.ref(partner, s_ref, epoch)
             except MaillonError:
                 return
 

@@ -65,14 +65,9 @@ def _is_subject(row: Columns, said: Mapping[str, Any], keys: KeyBook) -> bool:
     """Whether the row's salt makes the record's subject out of the ref the collector knows this person by."""
     if type(row["salt"]) is not bytes or len(row["salt"]) != _SALT:
         return False
-    # After a rotation of the refs the one it was made with is no longer derived; with an erased person its secret went.
-    return (
-        keys.keyring.ref_epoch > 1
-        or keys.is_unnamed(row["seq"])
-        or any(
-            subject_digest(ref, row["salt"]) == said["subject"]
-            for ref in keys.refs_of(row["person_id"], row["collector"])
-        )
+    # With an erased person its secret went.
+    return keys.is_unnamed(row["seq"]) or any(
+        subject_digest(ref, row["salt"]) == said["subject"] for ref in keys.refs_of(row["person_id"], row["collector"])
     )
 
 

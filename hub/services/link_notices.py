@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hub.keyring import Keyring
+from hub.services.pseudonyms import ref_known
 from hub.store.link_notices import StoredNotice
 from hub.store.session import UnitOfWork
 from hub.wire import instant
@@ -17,7 +18,7 @@ def search(uow: UnitOfWork, keyring: Keyring, slug: str, limit: int, after: str 
 
     def shown(stored: StoredNotice) -> dict[str, Any]:
         notice, secret_of = stored.notice, stored.notice.secret_of
-        ref = keyring.ref(slug, secrets[secret_of]) if secret_of in secrets else None
+        ref = ref_known(uow, keyring, slug, secrets[secret_of]) if secret_of in secrets else None
         return {
             "notice_id": stored.notice_id,
             "at": instant(stored.at),

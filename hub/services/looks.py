@@ -67,6 +67,7 @@ class _Planned:
     leaf: Leaf | None
     """Of the event of its order; ``None`` where nobody can be asked now."""
     pseudonym_of: PersonId
+    ref_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _plan(uow: UnitOfWork, hub: Hub, request: LookRequest) -> tuple[list[_Planne
 def _plan_side(uow: UnitOfWork, hub: Hub, request: LookRequest, person: PersonId) -> list[_Planned]:
     trace = _Trace(person, new_trace_id(), new_operation_id(), uow.at)
     holding = {record.partner for record in uow.identity.records_of(person)}
-    pseudonyms = uow.persons.refs_of(person, hub.keyring.ref_epoch)
+    pseudonyms = uow.persons.refs_of(person, hub.keyring.epochs)
     listed = {str(partner.slug): partner for partner in hub.directory.get().partners()}
     plan = []
     for slug in sorted(holding & pseudonyms.keys() & listed.keys())[:_MOST_SOURCES]:
@@ -136,7 +137,7 @@ def _plan_side(uow: UnitOfWork, hub: Hub, request: LookRequest, person: PersonId
             said = Outcome(AccessKind.ORDERED, "ordered", request.fields)
             event = _event(hub, request, trace, said, uow.at, source=slug, more={"order_id": order_id, "source": slug})
             leaf = uow.access.append(event).leaf
-        plan.append(_Planned(trace, order_id, source, leaf, pseudonyms[slug]))
+        plan.append(_Planned(trace, order_id, source, leaf, *pseudonyms[slug]))
     return plan
 
 
@@ -147,7 +148,8 @@ def _ask(hub: Hub, request: LookRequest, planned: Sequence[_Planned]) -> dict[Or
     def one(each: _Planned) -> _Answered:
         if each.leaf is None or each.pseudonym_of not in found:
             return _Answered(each, None, None, INDISPONIBLE, hub.clock.now())
-        ref, salt = hub.keyring.ref(each.source.slug, found[each.pseudonym_of]), secrets.token_bytes(16)
+        ref = hub.keyring.ref(each.source.slug, found[each.pseudonym_of], each.ref_epoch)
+        salt = secrets.token_bytes(16)
         payload = {
             "v": 1,
             "order_id": each.order_id,

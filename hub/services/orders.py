@@ -76,6 +76,7 @@ class Planned:
     authorities: tuple[str, ...]
     pseudonym_of: PersonId
     """Whose secret makes the ref this source has of the person."""
+    ref_epoch: int
 
 
 @dataclass(frozen=True, slots=True)

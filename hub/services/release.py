@@ -18,6 +18,7 @@ from connectors.kit import seal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import OrderId, PersonId, new_trace_id, new_uuid
 from connectors.kit.transport import INDISPONIBLE, PERSONNE_INCONNUE
+from hub.ref_epochs import RefEpochs
 from hub.services.decisions import SourceDecision, Standing, survey
 from hub.services.orders import Planned, Received, send_all, sign_order
 from hub.services.records import NON_COMMUNIQUE, Outcome, Trace, access_event, codes, new_operation_id, source_row
@@ -78,7 +79,7 @@ def gate_one(uow: UnitOfWork, hub: Hub, request: PullRequest) -> Plan:
     person = resolve(uow, hub.keyring, request.recipient.slug, request.ref)
     standing = survey(uow, hub.policy.get(), hub.directory.get(), request, person)
     trace = Trace(new_trace_id(), new_operation_id(), person, request, uow.at)
-    return _decided(uow, trace, standing, standing.decisions, (), hub.keyring.ref_epoch)
+    return _decided(uow, trace, standing, standing.decisions, (), hub.keyring.epochs)
 
 
 def gate_two(
@@ -106,7 +107,7 @@ def gate_two(
         else:
             missing.append(replace(item, fragment=None, outcome=INDISPONIBLE))
     if again:
-        return _decided(uow, plan.trace, standing, again, (*passed, *missing), hub.keyring.ref_epoch)
+        return _decided(uow, plan.trace, standing, again, (*passed, *missing), hub.keyring.epochs)
     _delivered(uow, plan, standing, passed, missing)
     return Delivery(plan.trace, standing, tuple(passed), tuple(missing))
 
@@ -129,7 +130,7 @@ def _decided(
     standing: Standing,
     asked: Sequence[SourceDecision],
     kept: tuple[Received, ...],
-    ref_epoch: int,
+    epochs: RefEpochs,
 ) -> Plan:
     """Log the decision, and one row per order; an order carries the leaf of its own row, so that two sources
     shown theirs have nothing to join on."""
@@ -153,7 +154,7 @@ def _decided(
         "decisions": [decision.to_log() for decision in standing.decisions],
     }
     uow.access.append(access_event(trace, said, standing.policy.version, uow.at, more=more, fields=withheld))
-    pseudonyms = {} if trace.person is None else uow.persons.refs_of(trace.person, ref_epoch)
+    pseudonyms = {} if trace.person is None else uow.persons.refs_of(trace.person, epochs)
     orders = [
         _ordered(uow, trace, standing, decision, pseudonyms[decision.source.slug])
         for decision in asked
@@ -163,7 +164,7 @@ def _decided(
 
 
 def _ordered(
-    uow: UnitOfWork, trace: Trace, standing: Standing, decision: SourceDecision, pseudonym_of: PersonId
+    uow: UnitOfWork, trace: Trace, standing: Standing, decision: SourceDecision, pseudonym: tuple[PersonId, int]
 ) -> Planned:
     relied_on = frozenset(decision.decision.consent_ids)
     said = Outcome(
@@ -178,7 +179,7 @@ def _ordered(
     )
     leaf = uow.access.append(event).leaf
     authorities = tuple(row.jws for row in standing.events if row.record_id in relied_on)
-    return Planned(order_id, decision.source, decision.sendable, leaf, authorities, pseudonym_of)
+    return Planned(order_id, decision.source, decision.sendable, leaf, authorities, *pseudonym)
 
 
 def _order(hub: Hub, plan: Plan) -> list[Received]:
@@ -191,7 +192,7 @@ def _order(hub: Hub, plan: Plan) -> list[Received]:
             sign_order(
                 planned,
                 request,
-                hub.keyring.ref(planned.source.slug, secrets[planned.pseudonym_of]),
+                hub.keyring.ref(planned.source.slug, secrets[planned.pseudonym_of], planned.ref_epoch),
                 policy.index.paths(planned.fields),
                 policy.version,
                 keys,

@@ -1,4 +1,4 @@
-"""What is kept no longer: traces of ended months, agreements kept as proof, references of old epochs.
+"""What is kept no longer: traces of ended months, agreements kept as proof, former references of partners.
 
 The periods are those of ``config/retention.toml``. Rows and contents go in batches, each beside one retention event in
 the log, so that other writes go in between; then the keys, and with them what copies of ``hub.db`` still hold. It goes
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
 from hub.deadlines import Deadlines
 from hub.keyring import Keyring
+from hub.store.ref_rows import OldRef
+from hub.store.rotation import RotationStep
 from hub.store.secrets import SecretStore
 from hub.store.session import UnitOfWork, Writer
 from hub.wire import instant
@@ -76,7 +78,7 @@ def end_what_is_over(keeper: Keeper, at: datetime) -> Ended:
         proof_keys=keeper.secrets.end_proofs(at),
         traces=traces,
         proofs=proofs,
-        refs=keeper.writer.run(lambda uow: _end_refs(uow, keeper)),
+        refs=_end_refs(keeper, at),
     )
 
 
@@ -108,9 +110,31 @@ def _end_proofs(uow: UnitOfWork) -> int:
     return len(overdue)
 
 
-def _end_refs(uow: UnitOfWork, keeper: Keeper) -> int:
-    oldest = keeper.keyring.ref_epoch - keeper.deadlines.old_epochs
-    found = uow.erasures.overdue_refs(oldest)
+def _end_refs(keeper: Keeper, at: datetime) -> int:
+    """Delete the former refs whose time is over, partner by partner; return how many."""
+    over = at - timedelta(days=keeper.deadlines.old_refs_days)
+    steps = keeper.writer.run(lambda uow: uow.rotations.events(RotationStep.REFS_TAKEN, RotationStep.REFS_ENDED))
+    ended = {(each.partner, each.epoch) for each in steps if each.step is RotationStep.REFS_ENDED}
+    done = 0
+    for taken in steps:
+        slug, epoch = taken.partner, taken.epoch
+        if slug is None or taken.at > over or (slug, epoch) in ended or taken.step is RotationStep.REFS_ENDED:
+            continue
+        after = b""
+        while part := keeper.writer.run(partial(_end_some_refs, slug=slug, epoch=epoch, after=after)):
+            done += len(part)
+            after = part[-1].lookup
+        keeper.writer.run(partial(_note_refs_ended, slug=slug, epoch=epoch))
+    return done
+
+
+def _end_some_refs(uow: UnitOfWork, slug: str, epoch: int, after: bytes) -> list[OldRef]:
+    found = uow.ref_rows.before(slug, epoch, after, BATCH)
     if found:
-        uow.erasures.end_refs(oldest, {"event": REFS, "before_epoch": oldest, "count": found})
+        uow.erasures.note({"event": REFS, "partner": slug, "before_epoch": epoch, "count": len(found)})
+        uow.ref_rows.delete(found)
     return found
+
+
+def _note_refs_ended(uow: UnitOfWork, slug: str, epoch: int) -> None:
+    uow.rotations.append(RotationStep.REFS_ENDED, epoch, partner=slug)

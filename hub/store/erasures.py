@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.ids import EventId, PersonId
@@ -302,8 +302,6 @@ class Erasures:
             # What a partner was told of such an access.
             self._connection.execute(delete(link_notice).where(link_notice.c.access_seq.in_(part)))
 
-    # --- references ----------------------------------------------------------------------------------------------
-
     def with_tags(self, tags: Sequence[bytes]) -> list[int]:
         """Return the access and match events of these tags, oldest first."""
         found: list[int] = []
@@ -311,15 +309,11 @@ class Erasures:
             found += self._connection.execute(select(table.c.seq).where(table.c.subject_tag.in_(tags))).scalars()
         return sorted(found)
 
-    def overdue_refs(self, oldest_epoch: int) -> int:
-        """Return how many references are of an epoch before ``oldest_epoch``."""
-        query = select(func.count()).select_from(person_ref).where(person_ref.c.epoch < oldest_epoch)
-        return int(self._connection.execute(query).scalar_one())
+    # --- references ----------------------------------------------------------------------------------------------
 
-    def end_refs(self, oldest_epoch: int, body: Mapping[str, Any]) -> None:
-        """Forget references of earlier epochs, beside a retention event with ``body``."""
+    def note(self, body: Mapping[str, Any]) -> None:
+        """Append a retention event that empties no content."""
         self._journal.append(EventClass.RETENTION, {**body, "emptied": self.emptied(())})
-        self._connection.execute(delete(person_ref).where(person_ref.c.epoch < oldest_epoch))
 
     def emptied(self, seqs: Sequence[int]) -> dict[str, Any]:
         """Return ``{count, digest}`` of the events ``seqs``, as a body names what its event empties."""

@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from connectors.kit.runtime.ids import PersonId, new_uuid
+from hub.ref_epochs import RefEpochs
 from hub.store.sql import Sql
 from hub.store.tables import Instant, holding, person, person_ref, record
 
@@ -44,8 +45,8 @@ _REFS_AT = (
     .order_by(person_ref.c.secret_of)
 )
 _REFS_OF = (
-    select(person_ref.c.person_id, person_ref.c.partner, person_ref.c.secret_of)
-    .where(person_ref.c.person_id == bindparam("person_id"), person_ref.c.epoch == bindparam("epoch"))
+    select(person_ref.c.person_id, person_ref.c.partner, person_ref.c.epoch, person_ref.c.secret_of)
+    .where(person_ref.c.person_id == bindparam("person_id"))
     .order_by(person_ref.c.secret_of)
 )
 
@@ -167,12 +168,17 @@ class Persons:
             _prefer_own(found, PersonId(row.person_id), row.person_id, row.secret_of)
         return found
 
-    def refs_of(self, person_id: PersonId, epoch: int) -> dict[str, PersonId]:
-        """Return, for each partner that has a ref of the person, whose secret makes it."""
-        rows = self._connection.execute(_REFS_OF, {"person_id": person_id, "epoch": epoch})
-        found: dict[str, PersonId] = {}
-        for row in rows:
-            _prefer_own(found, row.partner, row.person_id, row.secret_of)
+    def refs_of(self, person_id: PersonId, epochs: RefEpochs) -> dict[str, tuple[PersonId, int]]:
+        """Return, for each partner that has a ref of the person, whose secret makes it and of which epoch it is: the
+        one its edge uses, or, of a person it did not know before, the newest."""
+        rows = self._connection.execute(_REFS_OF, {"person_id": person_id}).all()
+        found: dict[str, tuple[PersonId, int]] = {}
+        for epoch_of in (epochs.used, epochs.newest):
+            of_epoch: dict[str, PersonId] = {}
+            for row in rows:
+                if row.partner not in found and row.epoch == epoch_of(row.partner):
+                    _prefer_own(of_epoch, row.partner, row.person_id, row.secret_of)
+            found |= {partner: (secret, epoch_of(partner)) for partner, secret in of_epoch.items()}
         return found
 
     def by_ref(self, partner: str, lookup: bytes) -> PersonId | None:

@@ -38,6 +38,12 @@ class RotationStep(StrEnum):
     """From here on nothing is stored under an earlier pepper."""
     PEPPER_ENDED = "key:pepper:ended"
     """Nothing is left under an earlier pepper."""
+    REFS_BEGUN = "key:refs:begun"
+    """New refs wait for a partner's edge."""
+    REFS_TAKEN = "key:refs:taken"
+    """It has them all; the former ones count for a while."""
+    REFS_ENDED = "key:refs:ended"
+    """The former ones mean no one."""
 
 
 @dataclass(frozen=True, slots=True)

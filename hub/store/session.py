@@ -40,6 +40,7 @@ from hub.store.matches import Matches
 from hub.store.once import once
 from hub.store.partners import Partners
 from hub.store.persons import Persons
+from hub.store.ref_rows import RefRows
 from hub.store.reviews import Reviews
 from hub.store.rotation import Rotations
 from hub.store.secrets import SecretStore
@@ -142,6 +143,11 @@ class UnitOfWork:
     def rotations(self) -> Rotations:
         """Rotations of keys."""
         return Rotations(self.connection, self.sql, self.journal, self.at)
+
+    @once
+    def ref_rows(self) -> RefRows:
+        """One partner's refs by epoch."""
+        return RefRows(self.connection, self.sql)
 
     @once
     def erasures(self) -> Erasures:

@@ -11,6 +11,15 @@ from click.testing import CliRunner
 from hub.cli import index_rotate
 from hub.cli.index_family import index
 
+REFS = {
+    "partner": "ccas",
+    "epoch": 2,
+    "state": "offered",
+    "since": "2026-11-22T10:00:00.000000Z",
+    "refs": 3,
+    "old_refs": 12,
+}
+
 
 class _Hub:
     """Two looks later it is done."""
@@ -19,8 +28,8 @@ class _Hub:
         self.asked: list[str] = []
         self._shares = iter((0.25, 0.75))
 
-    def rotate(self, what: str) -> dict[str, Any]:
-        self.asked.append(what)
+    def rotate(self, what: str, partner: str = "") -> dict[str, Any]:
+        self.asked.append(f"{what} {partner}".strip())
         return _standing(0.0)
 
     def rotations(self) -> dict[str, Any]:
@@ -30,7 +39,7 @@ class _Hub:
 
 def _standing(share: float) -> dict[str, Any]:
     state = "done" if share == 1 else "running"
-    return {"pepper": {"epoch": 2, "state": state, "rewrapped": round(share * 400), "share": share}}
+    return {"pepper": {"epoch": 2, "state": state, "rewrapped": round(share * 400), "share": share}, "refs": [REFS]}
 
 
 @pytest.fixture
@@ -62,7 +71,15 @@ def test_it_can_leave_the_hub_to_it_and_only_look(hub: _Hub, tmp_path: Any) -> N
     assert "25%" in looked.stdout
 
 
-@pytest.mark.parametrize("words", [(), ("--pepper", "--status")])
+def test_the_refs_of_a_partner_and_who_has_not_come_for_them(hub: _Hub, tmp_path: Any) -> None:
+    done = _run(tmp_path, "--refs", "ccas")
+    assert hub.asked == ["refs ccas"]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("ccas")]
+    assert "not taken them all" in line
+    assert line.split()[-2:] == ["3", "12"]
+
+
+@pytest.mark.parametrize("words", [("--pepper", "--refs", "ccas"), (), ("--pepper", "--status")])
 def test_one_thing_at_a_time(hub: _Hub, tmp_path: Any, words: tuple[str, ...]) -> None:
     assert _run(tmp_path, *words).exit_code == 2
     assert hub.asked == []

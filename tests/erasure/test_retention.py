@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from connectors.kit.policy_folder import PACKAGED_CONFIG
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -138,18 +138,21 @@ def test_a_shorter_or_longer_period_is_kept_to(world: World, life: Life) -> None
     assert is_whole(world)
 
 
-def test_references_of_old_epochs_go(world: World, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = keeper_of(world.hub)
-    refs = count(world, tables.person_ref)
-    monkeypatch.setattr(world.hub.keyring, "ref_epoch", 2)
+def test_former_references_go_some_days_after_the_new_ones_were_taken(world: World, life: Life) -> None:
+    keeper, refs = keeper_of(world.hub), count(world, tables.person_ref)
+    world.ok("operator", "/v1/index/rotations", {"what": "refs", "partner": "caf"})
+    world.ok("caf", "/v1/refs/map", {"after": None})
+    world.clock.advance(timedelta(days=30))
     assert end_what_is_over(keeper, world.clock.now()).refs == 0
-    monkeypatch.setattr(world.hub.keyring, "ref_epoch", 3)
-    person = person_of(world, life.refs["departement"])
-    row = {"person_id": person, "partner": "caf", "epoch": 3, "lookup": b"x" * 16, "secret_of": person}
-    world.hub.writer.run(lambda uow: uow.connection.execute(insert(tables.person_ref), row))
-    assert end_what_is_over(keeper, world.clock.now()).refs == refs
+    later(world, days=0)
+    world.ok("caf", "/v1/refs/acknowledgement", {"epoch": 2})
+    assert count(world, tables.person_ref) == refs + 1
+    assert end_what_is_over(keeper, world.clock.now() + timedelta(days=6, hours=23)).refs == 0
+    assert end_what_is_over(keeper, world.clock.now() + timedelta(days=7)).refs == 1
     assert retention_events(world) == [retention.REFS]
-    assert count(world, tables.person_ref) == 1
+    assert count(world, tables.person_ref) == refs
+    assert person_of(world, life.refs["caf"], "caf") is None
+    assert is_whole(world)
 
 
 # --- config/retention.toml --------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ class Kit:
     entry: DirectoryPartner
     identity: SigningKey
     operational: RotatingKeys
+    seal_key: SealKey
 
 
 @dataclass
@@ -149,7 +150,9 @@ class World:
             f"https://edges.example/{slug}",
             **facts,
         )
-        self.partners[slug] = Kit(slug, self.entries[slug], identity, RotatingKeys(identity, slug, self.clock))
+        self.partners[slug] = Kit(
+            slug, self.entries[slug], identity, RotatingKeys(identity, slug, self.clock), seal_key
+        )
 
     def sign_directory(self) -> None:
         self.version += 1

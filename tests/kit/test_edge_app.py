@@ -54,6 +54,9 @@ class FakeHub:
             raise FarSideError(ErrorKind.UNAVAILABLE, "down")
         return self.offered
 
+    def ref_map(self, after: str | None = None) -> dict[str, Any]:
+        return {"epoch": 1, "map": None, "next": None}
+
     def pull(self, request: str, ref: str, salt: str) -> dict[str, Any]:
         asked = seal.peek(request, Typ.REQUEST)
         now = to_epoch(self.c.clock.now())

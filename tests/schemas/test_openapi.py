@@ -141,7 +141,7 @@ def test_every_schema_of_a_body_stands_in_the_description() -> None:
         # Payloads of JWS and JWE: named in the text of the operation that carries them.
         *("certificate", "client_assertion", "consent_event", "directory", "fragment_envelope", "klink", "order"),
         *("request", "dossier", "fragment", "common", "access_record", "erasure_decision"),
-        *("look", "look_order", "masked_traits"),
+        *("look", "look_order", "ref_map", "masked_traits"),
         # Body of an operation of an edge; the description is the hub's.
         "addressed_order",
     }

@@ -42,6 +42,7 @@ def create(hub: Hub) -> Flask:
             hub,
             operator=lambda: _principal(hub, Scope.OPERATOR),
             overseer=lambda: _principal(hub, Scope.DPO, Scope.OPERATOR),
+            partner=lambda: _caller(hub),
         )
     )
     app.register_blueprint(log.create(hub, lambda: _caller(hub)))

@@ -1,4 +1,4 @@
-"""Rotations of keys over HTTP: begun by the operator, watched by the operator and the DPO."""
+"""Rotations of keys over HTTP: begun by the operator, watched by the DPO too; a partner takes its new refs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from hub.services import pepper_rotation
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.trust import DirectoryPartner
+from hub.services import pepper_rotation, ref_rotation
 from hub.services.runtime import Hub
 from hub.services.signin import Principal
 from hub.web.common.http import answer, body
 
 
-def routes(hub: Hub, operator: Callable[[], Principal], overseer: Callable[[], Principal]) -> Blueprint:
+def routes(
+    hub: Hub,
+    operator: Callable[[], Principal],
+    overseer: Callable[[], Principal],
+    partner: Callable[[], DirectoryPartner],
+) -> Blueprint:
     """Return the routes; each of the callables gives the caller, or refuses it."""
     made = Blueprint("rotations", __name__)
 
@@ -25,12 +32,26 @@ def routes(hub: Hub, operator: Callable[[], Principal], overseer: Callable[[], P
     @made.post("/v1/index/rotations")
     def begin() -> Response:
         operator()
-        body("rotation_request")
-        hub.writer.run(lambda uow: pepper_rotation.begin(uow, hub.keyring))
+        asked = body("rotation_request")
+        if asked["what"] == "pepper":
+            hub.writer.run(lambda uow: pepper_rotation.begin(uow, hub.keyring))
+        else:
+            slug = asked.get("partner")
+            if slug is None:
+                raise MaillonError(ErrorKind.SCHEMA, "whose refs is needed", pointer="/partner")
+            hub.writer.run(lambda uow: ref_rotation.begin(uow, hub.keyring, slug))
         return answer(hub.reads.run(lambda uow: _standing(uow, hub)))
+
+    @made.post("/v1/refs/map")
+    def ref_map() -> Response:
+        return answer(ref_rotation.offer(hub, partner(), body("ref_map_request")["after"]))
+
+    @made.post("/v1/refs/acknowledgement")
+    def acknowledge() -> Response:
+        return answer(ref_rotation.acknowledge(hub, partner().slug, body("ref_acknowledgement")["epoch"]))
 
     return made
 
 
 def _standing(uow: Any, hub: Hub) -> dict[str, Any]:
-    return {"pepper": pepper_rotation.status(uow, hub.keyring)}
+    return {"pepper": pepper_rotation.status(uow, hub.keyring), "refs": ref_rotation.status(uow, hub.keyring)}

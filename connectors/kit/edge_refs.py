@@ -1,0 +1,102 @@
+"""The hub's pseudonyms of this edge's records, and how former ones are understood while they go over to new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final
+
+from connectors.kit.row_seal import RowSeal
+from connectors.kit.runtime.errors import ErrorKind, MaillonError
+
+_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS former_ref (key BLOB PRIMARY KEY, ref_key BLOB NOT NULL, ref BLOB NOT NULL,"
+    " until INTEGER) WITHOUT ROWID",
+)
+_SET: Final = (
+    "UPDATE subject SET ref_key = ?, ref = ?, changes = iif(changes > coalesce(?, changes), changes, 0) WHERE key = ?"
+)
+_LOCAL: Final = "SELECT key, body FROM subject WHERE ref_key = ? ORDER BY key LIMIT ?"
+_FORMER: Final = "SELECT ref_key, ref FROM former_ref WHERE key = ?"
+_KEEP: Final = (
+    "INSERT INTO former_ref VALUES (?, ?, ?, NULL)"
+    " ON CONFLICT (key) DO UPDATE SET ref_key = excluded.ref_key, ref = excluded.ref, until = NULL"
+)
+
+
+class Refs:
+    """``execute``, ``all_rows`` and ``batch`` are the edge store's."""
+
+    def __init__(
+        self,
+        execute: Callable[..., Any],
+        all_rows: Callable[..., list[tuple[Any, ...]]],
+        batch: Callable[[], AbstractContextManager[None]],
+        rows: RowSeal,
+    ) -> None:
+        self._execute = execute
+        self._all = all_rows
+        self._batch = batch
+        self._rows = rows
+
+    def prepare(self) -> None:
+        """Make the tables that are not there yet."""
+        for statement in _TABLES:
+            self._execute(statement)
+
+    def set(self, key: bytes, ref: str, changes: int | None) -> None:
+        """As ``EdgeStore.set_ref``, for the subject of this key. A former ref stands for the one it became: an answer
+        may have been under way when the new ones came."""
+        with self._batch():
+            ref = self._present(ref)
+            sealed = self._rows.seal({"ref": ref}, b"ref", key)
+            if self._execute(_SET, self._rows.key("ref", ref), sealed, changes, key).rowcount == 0:
+                raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
+
+    def of(self, key: bytes) -> str | None:
+        """As ``EdgeStore.ref_of``."""
+        rows = self._all("SELECT ref FROM subject WHERE key = ?", key)
+        return str(self._rows.unseal(rows[0][0], b"ref", key)["ref"]) if rows and rows[0][0] is not None else None
+
+    def local_of(self, ref: str) -> str | None:
+        """As ``EdgeStore.local_of``."""
+        return next(iter(self.locals_of(ref, 1)), None)
+
+    def locals_of(self, ref: str, limit: int = -1) -> list[str]:
+        """As ``EdgeStore.locals_of``; a former ref is understood until it is forgotten."""
+        with self._batch():
+            ref_key = self._rows.key("ref", ref)
+            rows = self._all(_LOCAL, ref_key, limit)
+            if not rows and (former := self._all(_FORMER, ref_key)):
+                rows = self._all(_LOCAL, former[0][0], limit)
+        return [str(self._rows.unseal(body, b"subject", key)["local_id"]) for key, body in rows]
+
+    def replace(self, pairs: Sequence[tuple[str, str]]) -> int:
+        """Put new refs in the place of former ones, ``(former, new)``, which are understood from then on: all in one
+        transaction. Return how many subjects had one. Doing it again changes nothing."""
+        replaced = 0
+        with self._batch():
+            for former, new in pairs:
+                key, ref_key = self._rows.key("ref", former), self._rows.key("ref", new)
+                self._execute(_KEEP, key, ref_key, self._rows.seal({"ref": new}, b"former_ref", key))
+                for (subject,) in self._all("SELECT key FROM subject WHERE ref_key = ?", key):
+                    sealed = self._rows.seal({"ref": new}, b"ref", subject)
+                    self._execute("UPDATE subject SET ref_key = ?, ref = ? WHERE key = ?", ref_key, sealed, subject)
+                    replaced += 1
+        return replaced
+
+    def keep_old_until(self, until: datetime) -> None:
+        """Forget the former refs at ``until``: from then on the hub understands them no more either."""
+        with self._batch():
+            self._execute("UPDATE former_ref SET until = ? WHERE until IS NULL", int(until.timestamp()))
+
+    def forget_expired(self, at: datetime) -> None:
+        """Forget former refs whose time was over before ``at``."""
+        with self._batch():
+            self._execute("DELETE FROM former_ref WHERE until < ?", int(at.timestamp()))
+
+    def _present(self, ref: str) -> str:
+        key = self._rows.key("ref", ref)
+        rows = self._all(_FORMER, key)
+        return str(self._rows.unseal(rows[0][1], b"former_ref", key)["ref"]) if rows else ref
