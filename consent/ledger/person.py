@@ -27,11 +27,11 @@ TYPE: Final = "maillon-person"
 READ: Final = "access:log:read"
 VIEW: Final = "person"
 """What the reading that makes the copy says it read."""
+ERASED: Final = "erasure"
+"""What a removal under another person's erasure is called."""
 _SHOWN: Final = OPENING | {"class", "envelope", "index", "path"}
-_CLOSED: Final = {
-    *("class", "event_id", "at", "commitment", "ciphertext_digest", "index", "path"),
-    *("first", "n", "removal"),
-}
+_BARE: Final = frozenset({"class", "event_id", "at", "commitment", "ciphertext_digest", "index", "path"})
+_CLOSED: Final = _BARE | {"first", "n", "removal"}
 FORM: Final = "person_form"
 
 
@@ -78,14 +78,10 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
-    """An event of which the leaf alone is shown, the ``n``-th. ``removal``: which of the removals took its content,
-    and that of those before it from the ``first``-th on, whose leaves nobody can tell any more."""
+class Bare:
+    """An event of which the leaf alone is told, as it stands in the public log."""
 
     leaf: Leaf
-    first: int
-    n: int
-    removal: int | None
     index: int
     path: tuple[bytes, ...] = field(repr=False)
 
@@ -97,17 +93,14 @@ class Closed:
             "at": instant(self.leaf.at_us),
             "commitment": to_base64url(self.leaf.commitment),
             "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
-            "first": self.first,
-            "n": self.n,
-            "removal": self.removal,
             "index": self.index,
             "path": [to_base64url(each) for each in self.path],
         }
 
     @classmethod
-    def parse(cls, value: Mapping[str, Any]) -> Self:
+    def parse(cls, value: object) -> Self:
         """Return the event of a JSON object. Raises ``LedgerError("person_form")``."""
-        if set(value) != _CLOSED or not (value["removal"] is None or type(value["removal"]) is int):
+        if not isinstance(value, Mapping) or set(value) != _BARE:
             raise LedgerError(FORM)
         leaf = Leaf(
             _class(value["class"]),
@@ -116,32 +109,72 @@ class Closed:
             from_base64url(value["commitment"], FORM, HASH_BYTES),
             from_base64url(value["ciphertext_digest"], FORM, HASH_BYTES),
         )
-        first, n = _index(value["first"]), _index(value["n"])
-        return cls(leaf, first, n, value["removal"], _index(value["index"]), _path(value["path"]))
+        return cls(leaf, _index(value["index"]), _path(value["path"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An event of which the leaf alone is shown, the ``n``-th. ``removal``: which of the removals took its content,
+    and that of those before it from the ``first``-th on, whose leaves nobody can tell any more."""
+
+    event: Bare
+    first: int
+    n: int
+    removal: int | None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return self.event.to_wire() | {"first": self.first, "n": self.n, "removal": self.removal}
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> Self:
+        """Return the event of a JSON object. Raises ``LedgerError("person_form")``."""
+        if set(value) != _CLOSED or not (value["removal"] is None or type(value["removal"]) is int):
+            raise LedgerError(FORM)
+        event = Bare.parse({name: value[name] for name in _BARE})
+        return cls(event, _index(value["first"]), _index(value["n"]), value["removal"])
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """The event under which contents were emptied, and ``event_ids`` of every one of them, in the order of the log."""
+    """The event under which contents were emptied, and ``event_ids`` of every one of them, in the order of the log.
 
-    event: Shown
-    event_ids: tuple[bytes, ...] = field(repr=False)
+    Of an erasure, which is about somebody else, the leaf alone is told, and no id (None).
+    """
+
+    event: Shown | Bare
+    event_ids: tuple[bytes, ...] | None = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the event is called; of an erasure its class."""
+        return ERASED if isinstance(self.event, Bare) else str(member(self.event.body, "event"))
+
+    def took(self, event: Bare) -> bool:
+        """Say whether the content of ``event`` may have gone under this one."""
+        return event.index < self.event.index and (self.event_ids is None or event.leaf.event_id in self.event_ids)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON object."""
-        return {"event": self.event.to_wire(), "ids": to_base64url(b"".join(self.event_ids))}
+        ids = None if self.event_ids is None else to_base64url(b"".join(self.event_ids))
+        return {"event": self.event.to_wire(), "ids": ids}
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Return the removal of a JSON object, whose event names exactly these ids.
+        """Return the removal of a JSON object: an erasure, or a retention event that names exactly these ids.
 
         Raises ``LedgerError``: ``person_form``, ``removal``, and as :meth:`Shown.parse`.
         """
         if not isinstance(value, Mapping) or set(value) != {"event", "ids"}:
             raise LedgerError(FORM)
+        if value["ids"] is None:
+            erasure = Bare.parse(value["event"])
+            if erasure.leaf.event_class is not EventClass.ERASURE:
+                raise LedgerError("removal")
+            return cls(erasure, None)
         event, ids = Shown.parse(value["event"]), from_base64url(value["ids"], FORM)
         named = {"count": len(ids) // EVENT_ID_BYTES, "digest": to_base64url(hashlib.sha256(ids).digest())}
-        is_right = event.leaf.event_class in (EventClass.RETENTION, EventClass.ERASURE)
+        is_right = event.leaf.event_class is EventClass.RETENTION
         if not is_right or len(ids) % EVENT_ID_BYTES or member(event.body, "emptied") != named:
             raise LedgerError("removal")
         cut = range(0, len(ids), EVENT_ID_BYTES)

@@ -14,7 +14,7 @@ from consent.ledger.jws import open_record, to_base64url
 from consent.ledger.leaf import EventClass
 from consent.ledger.merkle import leaf_hash, verify_inclusion
 from consent.ledger.note import split_note
-from consent.ledger.person import FORM, READ, TYPE, VIEW, Closed, Removal, Shown, as_list, member
+from consent.ledger.person import ERASED, FORM, READ, TYPE, VIEW, Bare, Closed, Removal, Shown, as_list, member
 from consent.ledger.receipt import instant
 from consent.ledger.verify import TrustedKeys, check_time
 
@@ -80,10 +80,9 @@ class PersonVerdict:
             words.say(words.PERSON_PROVES["whole"], language, count=count, at=instant(self.at_us)),
             words.say(words.PERSON_PROVES["logged"], language, origin=self.origin, size=self.size),
         ]
-        told += [
-            words.say(words.PERSON_PROVES["removed"], language, first=g.first, last=g.last, at=instant(g.at_us))
-            for g in self.gaps
-        ]
+        for gap in self.gaps:
+            said = words.PERSON_PROVES["erased" if gap.event == ERASED else "removed"]
+            told.append(words.say(said, language, first=gap.first, last=gap.last, at=instant(gap.at_us)))
         if self.closed:
             told.append(words.say(words.PERSON_PROVES["closed"], language, count=self.closed))
         if self.witnesses:
@@ -117,7 +116,7 @@ class _Walk:
     closed: int = 0
     gaps: list[Gap] = field(default_factory=list)
 
-    def check_logged(self, event: Shown | Closed) -> bytes:
+    def check_logged(self, event: Shown | Bare) -> bytes:
         """Return the event's leaf hash, proved to be in the tree."""
         hashed = leaf_hash(event.leaf.encode())
         verify_inclusion(event.index, self.size, hashed, event.path, self.root)
@@ -199,7 +198,7 @@ def _follow(
             n, before, last = link.n, hashed, event
         elif isinstance(value, Mapping):
             closed = Closed.parse(value)
-            before, last = walk.check_logged(closed), None
+            before, last = walk.check_logged(closed.event), None
             _check_closed(closed, n + 1, removals, walk)
             n = closed.n
         else:
@@ -221,9 +220,9 @@ def _check_closed(closed: Closed, expected: int, removals: Sequence[Removal], wa
     if not 0 <= closed.removal < len(removals):
         raise LedgerError("removal")
     by = removals[closed.removal]
-    if closed.leaf.event_id not in by.event_ids or by.event.index <= closed.index:
+    if not by.took(closed.event):
         raise LedgerError("removal")
-    walk.gaps.append(Gap(walk.chain, closed.first, closed.n, by.event.leaf.at_us, str(member(by.event.body, "event"))))
+    walk.gaps.append(Gap(walk.chain, closed.first, closed.n, by.event.leaf.at_us, by.name))
 
 
 def _reading(last: Shown | None) -> tuple[Any, list[list[int]], int]:

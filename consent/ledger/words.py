@@ -159,6 +159,11 @@ PERSON_PROVES: Final[dict[str, Sentence]] = {
         "Events {first} to {last} existed; their content was removed when its time was over, on {at}, "
         "and the log says so.",
     ),
+    "erased": (
+        "Les événements {first} à {last} ont existé ; c’étaient ceux d’une autre personne, effacés avec elle le {at}, "
+        "comme le journal le dit.",
+        "Events {first} to {last} existed; they were another person’s, removed with hers on {at}, as the log says.",
+    ),
     "closed": (
         "{count} événement(s) sont à leur place mais ne sont pas ouverts ici : demandez au délégué à la protection "
         "des données.",

@@ -18,7 +18,7 @@ from connectors.kit.seal import Typ, peek
 from consent.ledger import merkle
 from consent.ledger.envelope import Link
 from consent.ledger.leaf import EventClass, Leaf
-from consent.ledger.person import TYPE, VIEW, Closed, Removal, Shown
+from consent.ledger.person import TYPE, VIEW, Bare, Closed, Removal, Shown
 from consent.model import Reason
 from consent.policy import Policy
 from hub.keyring import Keyring
@@ -140,7 +140,7 @@ class _Copy:
 
     def _closed(self, leaf: Leaf, link: Link) -> dict[str, Any]:
         index, path = self._place(leaf)
-        return Closed(leaf, link.n, link.n, None, index, path).to_wire()
+        return Closed(Bare(leaf, index, path), link.n, link.n, None).to_wire()
 
     def _gone(self, hashed: bytes, first: int, last: int) -> list[dict[str, Any]]:
         """Return the last of a run of missing events, and what emptied it; nothing if nothing did: the gap shows."""
@@ -150,15 +150,22 @@ class _Copy:
         if emptied is None:
             return []
         index, path = self._place(emptied.leaf)
-        return [Closed(emptied.leaf, first, last, self._removal(emptied.emptied_by), index, path).to_wire()]
+        gone = Bare(emptied.leaf, index, path)
+        return [Closed(gone, first, last, self._removal(emptied.emptied_by)).to_wire()]
 
     def _removal(self, seq: int) -> int:
         if seq not in self._known:
-            event = self._shown(log.opening_about_no_one(self.uow, seq))
-            ids = tuple(self.uow.subjects.emptied_under(seq))
             self._known[seq] = len(self.removals)
-            self.removals.append(Removal(Shown.parse(event), ids).to_wire())
+            self.removals.append(self._removed_by(seq).to_wire())
         return self._known[seq]
+
+    def _removed_by(self, seq: int) -> Removal:
+        leaf = self.uow.subjects.leaf(seq)
+        if leaf.event_class is EventClass.ERASURE:
+            # Another person's: whose, and why, is not told.
+            return Removal(Bare(leaf, *self._place(leaf)), None)
+        event = Shown.parse(self._shown(log.opening_about_no_one(self.uow, seq)))
+        return Removal(event, tuple(self.uow.subjects.emptied_under(seq)))
 
     def _place(self, leaf: Leaf) -> tuple[int, tuple[bytes, ...]]:
         found = log.inclusion_of(self.uow, merkle.leaf_hash(leaf.encode()), self.size)

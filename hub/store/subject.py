@@ -106,6 +106,10 @@ class Subjects:
         row = self._connection.execute(select(journal).where(journal.c.seq == seq)).one_or_none()
         return None if row is None or row.emptied_by is None else Emptied(leaf_of(row), row.emptied_by)
 
+    def leaf(self, seq: int) -> Leaf:
+        """Return the leaf of event ``seq``, which must be there."""
+        return leaf_of(self._connection.execute(select(journal).where(journal.c.seq == seq)).one())
+
     def emptied_under(self, seq: int) -> list[bytes]:
         """Return the ids (16 bytes) of every event whose content went under event ``seq``, in the order of the log."""
         query = select(journal.c.event_id).where(journal.c.emptied_by == seq).order_by(journal.c.seq)

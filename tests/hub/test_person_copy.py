@@ -30,7 +30,7 @@ from hub.jobs.retention import keep
 from hub.services import log
 from hub.services.register import resolve
 from schemas.registry import validator
-from tests.erasure.conftest import later
+from tests.erasure.conftest import NOTHING_KEPT, decision, later
 from tests.hub.conftest import World, problem
 from tests.hub.test_identity import _decide, _doubted, _split
 
@@ -357,6 +357,26 @@ def test_after_a_split_each_has_its_own_and_not_the_others_agreement(world: Worl
     altered = copy.deepcopy(theirs)
     altered["also"][0]["r32"] = mine["chains"][0][0]["r32"]
     assert judged(world, altered).code == "root"
+
+
+def test_what_an_erasure_took_out_of_her_chain_tells_nothing_of_whom_it_was(world: World) -> None:
+    """An agreement accepted under her name was the other's, who is erased: her copy holds, and says no more."""
+    desk = world.register("departement", 1, sections=["accompagnement"])
+    ccas = world.register("ccas", 1, sections=["accompagnement"])
+    for _ in range(2):
+        world.consent(ccas, EventKind.DENIED, collector="ccas", fields=("contact.telephone",), notice=None)
+    world.pull(desk)
+    _split(world, "departement", desk, "ccas")
+    decided = decision(world, ccas, NOTHING_KEPT, partner="ccas")
+    receipt = world.ok("dpo", "/v1/erasures", decided)
+    document = copied(world, desk)
+    verdict = judged(world, document)
+    assert verdict.code is None
+    assert {gap.event for gap in verdict.gaps} == {"erasure"}
+    assert sum(gap.last - gap.first + 1 for gap in verdict.gaps) == 2
+    text = json.dumps(document)
+    assert receipt["erasure"]["erasure_id"] not in text
+    assert decided["decision"] not in text
 
 
 def test_an_event_that_is_not_opened_is_counted_and_holds_its_place(

@@ -18,7 +18,7 @@ from consent.ledger.jws import to_base64url
 from consent.ledger.keychange import KeyHistory, KeySpan
 from consent.ledger.leaf import EventClass, Leaf, commitment
 from consent.ledger.merkle import inclusion_proof, leaf_hash
-from consent.ledger.person import READ, TYPE, Closed, Removal, Shown
+from consent.ledger.person import READ, TYPE, Bare, Closed, Removal, Shown
 from consent.ledger.person_check import PersonVerdict, verify_person
 from consent.ledger.verify import TrustedKeys
 from tests.ledger.world import LOG, ORIGIN, START_US, WITNESSES, Log, make_leaf
@@ -58,7 +58,11 @@ class Copy:
 
     def closed(self, at: int, first: int, n: int, removal: int | None) -> Document:
         leaf, _, _, _, index = self.events[at]
-        return Closed(leaf, first, n, removal, index, self.path(index)).to_wire()
+        return Closed(Bare(leaf, index, self.path(index)), first, n, removal).to_wire()
+
+    def erasure(self, at: int) -> Document:
+        leaf, _, _, _, index = self.events[at]
+        return Removal(Bare(leaf, index, self.path(index)), None).to_wire()
 
     def removal(self, at: int, *ids: bytes) -> Document:
         return Removal(Shown.parse(self.shown(at)), ids).to_wire()
@@ -314,6 +318,28 @@ def test_a_removal_names_what_went_and_comes_after_it() -> None:
     other.add(EventClass.ACCESS, reading([]), Link(2, before))
     chain = [other.closed(1, 1, 1, 0), other.shown(2)]
     assert verify_person(other.document(chain, removals=[other.removal(0, later)]), KEYS).code == "removal"
+
+
+def test_what_went_with_another_persons_erasure_is_said_to_without_a_word_of_it() -> None:
+    made = Copy()
+    before = chained(made, {"event": "a"}, {"event": "hers"})
+    made.add(EventClass.ERASURE, {"event": "erasure:person:erased", "decision": "secret"}, None)
+    made.add(EventClass.RETENTION, {"event": "retention:traces:ended"}, None)
+    made.add(EventClass.ACCESS, reading([], [1, 2, 2]), Link(3, before))
+    chain = [made.shown(0), made.closed(1, 2, 2, 0), made.shown(4)]
+    verdict = verify_person(made.document(chain, removals=[made.erasure(2)]), KEYS)
+    assert (verdict.code, [gap.event for gap in verdict.gaps]) == (None, ["erasure"])
+    assert "they were another person’s" in verdict.proves("en")[2]
+    # Any other event, or one from before, takes nothing; an erasure told whole is told too much.
+    for removal in (made.erasure(3), made.erasure(0), made.removal(2), {"event": [], "ids": None}):
+        code = verify_person(made.document(chain, removals=[removal]), KEYS).code
+        assert code == ("person_form" if removal["event"] == [] else "removal")
+    early = Copy()
+    early.add(EventClass.ERASURE, {"event": "erasure:person:erased"}, None)
+    before = chained(early, {"event": "a"})
+    early.add(EventClass.ACCESS, reading([], [1, 1, 1]), Link(2, before))
+    chain = [early.closed(1, 1, 1, 0), early.shown(2)]
+    assert verify_person(early.document(chain, removals=[early.erasure(0)]), KEYS).code == "removal"
 
 
 def test_a_gap_reaches_as_far_as_the_reading_says_and_no_further() -> None:
