@@ -41,11 +41,15 @@ _THERE: Final = "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM toke
 # A partner's column gone wrong gives thousands the same name and date: so many of them are enough to know it by, were
 # they all of persons whom every partner registered a crowd of times.
 _MOST: Final = 2048
-_NUMBERS: Final = f"SELECT DISTINCT number FROM token WHERE lookup IN (SELECT value FROM json_each(?)) LIMIT {_MOST}"  # noqa: S608
-_SHARING: Final = f"SELECT DISTINCT person_id FROM token_set WHERE number IN ({_NUMBERS}) ORDER BY person_id LIMIT ?"  # noqa: S608
+# Read as they stand, and no further than is wanted: to sort a crowd is to read it all first.
+_HOLDERS: Final = (
+    "FROM (SELECT DISTINCT t.number FROM json_each(?) j CROSS JOIN token t ON t.lookup = j.value "  # noqa: S608
+    f"LIMIT {_MOST}) n CROSS JOIN token_set s ON s.number = n.number"
+)
+_SHARING: Final = f"SELECT DISTINCT s.person_id {_HOLDERS} LIMIT ?"
 _SHARING_WITHOUT: Final = (
-    "SELECT DISTINCT s.person_id FROM token_set s JOIN record r ON r.record_id = s.record_id "  # noqa: S608
-    f"WHERE s.number IN ({_NUMBERS}) AND r.flags NOT LIKE ? ESCAPE '/' ORDER BY s.person_id LIMIT ?"
+    f"SELECT DISTINCT s.person_id {_HOLDERS} CROSS JOIN record r ON r.record_id = s.record_id "
+    "WHERE r.flags NOT LIKE ? ESCAPE '/' LIMIT ?"
 )
 _RECORDS: Final = (
     "SELECT s.person_id, s.record_id, s.kinds, s.tokens, r.flags "
@@ -121,13 +125,13 @@ class Index:
             self._sql.run(_FORGET_SET, (number,))
 
     def sharing(self, tokens: Iterable[IndexedToken], *, at_most: int, without: str | None = None) -> set[PersonId]:
-        """Return ``at_most`` persons that have one of ``tokens``; of a crowd, those with the lowest (random) ids.
+        """Return ``at_most`` persons that have one of ``tokens``; of a crowd, those whose (random) numbers come first.
 
         Records whose flags, as JSON with sorted members, have ``without`` in them (``%`` for anything between) are not
         looked for.
         """
         lookups = {token.lookup for token in tokens}
-        wanted = [lookup for lookup in lookups if lookup in self._there or lookup not in self._asked]
+        wanted = sorted(lookup for lookup in lookups if lookup in self._there or lookup not in self._asked)
         if not wanted:
             return set()
         listed = orjson.dumps(wanted).decode()
