@@ -24,6 +24,7 @@ from hub.deadlines import load_deadlines
 from hub.erasure_register import ErasureRegister
 from hub.keyring import Keyring
 from hub.services.erasure import Decision, Eraser, erase
+from hub.services.matching import By, join
 from hub.store.access import AccessEvent, AccessKind
 from hub.store.engine import open_engine, sqlite_module
 from hub.store.instant import Instant
@@ -36,7 +37,8 @@ from hub.store.trace import end_of_traces, month_of
 from hub.wrapping import WrappingKeys
 
 TOKENS: Final = 9
-"""Per record. One record a person; the erased have three."""
+"""Per record. One record a person; the erased have three, of persons that turned out to be one."""
+JOINED: Final = 3
 CONSENTS: Final = 20
 ACCESSES: Final = 200
 PARTNER: Final = "departement"
@@ -65,10 +67,11 @@ def run(scale: Scale, say: Say) -> Result:
         (figure_of("erasure against a bare durable commit", samples, f"{persons:,} persons"),),
         "one erasure in at most 1 s at 1,000,000 persons",
         f"slowest of {scale.pairs} at {persons:,} persons: {slowest:,.0f} ms.",
-        "the neighbours' secrets wrapped again, and syncs: two commits, register, two key slots, two logs emptied.",
+        "the neighbours' secrets wrapped again, and syncs: two commits, register, key slots, two logs emptied.",
         (
-            f"each erased person: 3 records, {3 * TOKENS} tokens, {CONSENTS} consent events, {ACCESSES} traces",
-            f"{persons // 4096} neighbours share its bucket of wrapping keys; the store has {size:.1f} GiB",
+            f"each erased person: {JOINED} persons a review joined, with {JOINED} records, "
+            f"{JOINED * TOKENS} tokens, {CONSENTS} consent events, {ACCESSES} traces",
+            f"{persons // 4096} neighbours share each of {JOINED} buckets; the store has {size:.1f} GiB",
         ),
     )
 
@@ -150,18 +153,18 @@ def _token(lookup: int) -> bytes:
 
 
 def _live(eraser: Eraser, persons: int, number: int) -> str:
-    """Give one person three more records, agreements, and a year of being asked about; return its ref."""
-    person, keyring = PersonId(_id(persons // 2 + 7919 * number % (persons // 3), persons)), eraser.keyring
-    ref = keyring.ref(PARTNER, secrets.token_bytes(32))
+    """Let three persons, each with a partner's record, agreements and a year of being asked about, turn out to be one;
+    return a ref of it."""
+    first = persons // 2 + 7919 * number % (persons // 3)
+    joined = [PersonId(_id((first + persons // 8 * n) % persons, persons)) for n in range(JOINED)]
+    ref = eraser.keyring.ref(PARTNER, secrets.token_bytes(32))
 
     def write(uow: UnitOfWork) -> None:
-        for n in range(2):
-            uow.persons.add_record(person, "caf" if n else "cpam", secrets.token_bytes(16), {}, rule="r2", actor="hub")
-        uow.persons.add_refs([RefRow(person, PARTNER, 2, keyring.ref_lookup(PARTNER, ref), person)])
-        for _ in range(CONSENTS):
+        uow.persons.add_refs([RefRow(joined[0], PARTNER, 2, eraser.keyring.ref_lookup(PARTNER, ref), joined[0])])
+        for n in range(CONSENTS):
             jws = secrets.token_urlsafe(1500)
             uow.consents.append(
-                person,
+                joined[n % JOINED],
                 record_id=new_uuid(),
                 kind="granted",
                 collector=PARTNER,
@@ -169,13 +172,16 @@ def _live(eraser: Eraser, persons: int, number: int) -> str:
                 digest=jws_digest(jws),
                 salt=bytes(16),
             )
-        for _ in range(ACCESSES):
+        for n in range(ACCESSES):
             payload = {"record": {"fields": ["x" * 20] * 40}}
-            uow.access.append(
-                AccessEvent(
-                    EventId(new_uuid()), AccessKind.DECIDED, new_trace_id(), person, PARTNER, "allowed", payload
-                )
+            whom = joined[n % JOINED]
+            event = AccessEvent(
+                EventId(new_uuid()), AccessKind.DECIDED, new_trace_id(), whom, PARTNER, "allowed", payload
             )
+            uow.access.append(event)
+        kept = joined[0]
+        for other in joined[1:]:
+            kept = join(uow, kept, other, By("bench", "one person"))
 
     eraser.writer.run(write)
     return ref

@@ -1,4 +1,4 @@
-"""Every hour: what is over ends, erasures that were begun end, and the size of the log is remembered."""
+"""Every hour what is over ends, and erasures that were begun; every minute the size of the log is remembered."""
 
 from __future__ import annotations
 
@@ -23,5 +23,8 @@ def keep(hub: Hub) -> int:
 
 
 def note_size(hub: Hub) -> None:
-    """Remember how large the log is: an older database would be noticed at the next start."""
+    """Remember how large the log is: an older database would be noticed at the next start. And finish an erasure whose
+    last pages a long reader kept in a write-ahead log."""
+    if hub.eraser.wal_is_left.is_set():
+        erasure.empty_logs(hub.eraser)
     restoring.note_size(hub.reads, SeenSize(HubHome(hub.settings.home).log_seen))

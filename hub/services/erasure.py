@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Event
 from typing import Any, Final
 
 from connectors.kit import seal, trust
@@ -65,6 +66,8 @@ class Eraser:
     keyring: Keyring
     register: ErasureRegister
     deadlines: Deadlines
+    wal_is_left: Event = field(default_factory=Event)
+    """Set while what was erased may still stand in a write-ahead log, because somebody read from it too long."""
 
 
 def examine(wire: Mapping[str, Any], dpo_key: PublicJwk, deadlines: Deadlines, at: datetime) -> Decision:
@@ -128,8 +131,13 @@ def finish(eraser: Eraser) -> int:
 
 
 def empty_logs(eraser: Eraser) -> bool:
-    """Empty both write-ahead logs, where what was erased still stands; False when somebody reads there (try again)."""
+    """Empty both write-ahead logs, where what was erased still stands; False when somebody reads there: a job tries
+    again each minute (``wal_is_left``)."""
     secrets_are, database_is = eraser.secrets.truncate_wal(), eraser.writer.truncate_wal()
+    if secrets_are and database_is:
+        eraser.wal_is_left.clear()
+    else:
+        eraser.wal_is_left.set()
     return secrets_are and database_is
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, QueuePool, create_engine, event
 
+_WAIT = "busy_timeout=10000"
 # secure_delete: what is erased leaves no ghost in free pages. synchronous FULL: a commit that returned survives
 # a power cut (in WAL mode NORMAL would not). recursive_triggers: INSERT OR REPLACE cannot slip past the triggers
 # that refuse deletion. trusted_schema off: no function runs from a tampered schema.
@@ -18,7 +19,7 @@ _PRAGMAS = (
     "secure_delete=ON",
     "recursive_triggers=ON",
     "trusted_schema=OFF",
-    "busy_timeout=10000",
+    _WAIT,
     "temp_store=MEMORY",
 )
 
@@ -84,11 +85,14 @@ def open_engine(path: Path, *, read_only: bool = False) -> Engine:
 def truncate_wal(engine: Engine) -> bool:
     """Write the write-ahead log into the file and empty it; False when somebody still reads from it (try again).
 
-    Pages that were overwritten or erased stand in it until then.
+    Pages that were overwritten or erased stand in it until then. Waits for readers two seconds at most.
     """
     raw = engine.raw_connection()
+    cursor = raw.cursor()
     try:
-        busy = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute("PRAGMA busy_timeout=2000")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     finally:
+        cursor.execute(f"PRAGMA {_WAIT}")
         raw.close()
     return not busy

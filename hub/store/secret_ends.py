@@ -39,13 +39,15 @@ class EventKey:
 class End:
     """What is to end. ``persons``: whose secrets go, and to whom the months that still live belong then; ``copies``:
     others that go with them; ``renewed``: who gets another ``k_consent``; ``events``: ids of events of which no key may
-    be left but those in ``keys``, which are written down."""
+    be left but those in ``keys``, which are written down; ``wrapped_again``: under whose wrapping keys something else
+    ended."""
 
     persons: Mapping[PersonId, str]
     copies: Collection[PersonId] = ()
     renewed: Collection[PersonId] = ()
     events: Collection[str] = ()
     keys: Collection[EventKey] = ()
+    wrapped_again: Collection[str] = ()
 
     @property
     def gone(self) -> list[str]:
@@ -62,7 +64,7 @@ def buckets_of(connection: Connection, end: End) -> list[int]:
     """Return the buckets under whose keys stands what is to end."""
     query = select(event_key.c.owner_id).where(event_key.c.event_id.in_(list(end.events)))
     holders = connection.execute(query).scalars().all() if end.events else ()
-    return sorted({bucket_of(owner) for owner in (*end.gone, *end.renewed, *holders)})
+    return sorted({bucket_of(owner) for owner in (*end.gone, *end.renewed, *end.wrapped_again, *holders)})
 
 
 def carry_out(connection: Connection, wrapping: WrappingKeys, end: End, slots: Mapping[int, int]) -> None:

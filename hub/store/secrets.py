@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from connectors.kit.runtime.clock import Clock
@@ -29,9 +30,7 @@ from hub.store.engine import open_engine, truncate_wal
 from hub.store.erasure_tables import event_key, secret_copy
 from hub.store.key_cache import MOST_CONTENTS, MOST_KEYS, KeyCache
 from hub.store.migrations import upgrade
-from hub.store.secret_ends import K_CONSENT as K_CONSENT
-from hub.store.secret_ends import S_REF as S_REF
-from hub.store.secret_ends import End, EventKey, buckets_of, carry_out, read_event_key, slot_in_use
+from hub.store.secret_ends import K_CONSENT, S_REF, End, EventKey, buckets_of, carry_out, read_event_key, slot_in_use
 from hub.store.sql import Sql
 from hub.store.tables import Instant, person_secret, trace_key
 from hub.store.trace import Trace, end_of_traces, month_of, trace_use
@@ -274,12 +273,19 @@ class SecretStore:
         old keys. The writer's thread only. Raises ``MaillonError(STORAGE)``.
         """
         self.flush()
+        with self._changed(end) as (connection, slots):
+            carry_out(connection, self._wrapping, end, slots)
+
+    @contextmanager
+    def _changed(self, end: End) -> Iterator[tuple[Connection, dict[int, int]]]:
+        """Give the buckets of ``end`` new keys (yielded by bucket: their slots) in one transaction with what the block
+        does, and destroy the old ones after it."""
         with self._lock:
             self._settle()
             try:
                 with self._engine.begin() as connection:
-                    slots = {bucket: self._wrapping.begin_change(bucket) for bucket in buckets_of(connection, end)}
-                    carry_out(connection, self._wrapping, end, slots)
+                    buckets = buckets_of(connection, end)
+                    yield connection, {bucket: self._wrapping.begin_change(bucket) for bucket in buckets}
             except DBAPIError as error:
                 raise MaillonError(ErrorKind.STORAGE, "a person's secrets could not be erased") from error
             finally:
@@ -307,12 +313,22 @@ class SecretStore:
             return list(connection.execute(select(trace_key.c.tag).where(_is_over(at, months_before))).scalars())
 
     def end_proofs(self, at: datetime) -> int:
-        """Destroy the keys of agreements kept as proof until ``at`` or before, durably; return how many there were."""
+        """Destroy the keys of agreements kept as proof until ``at`` or before, durably, and those that wrapped them;
+        return how many there were. Raises ``MaillonError(STORAGE)``."""
         of_events = event_key.c.month.is_(None) & (event_key.c.expires_at <= at)
-        with self._lock, self._engine.begin() as connection:
-            gone = connection.execute(delete(event_key).where(of_events)).rowcount
-            gone += connection.execute(delete(person_secret).where(person_secret.c.expires_at <= at)).rowcount
-        self._forget()
+        of_persons = person_secret.c.expires_at <= at
+        with self._reads.connect() as connection:
+            owners = {*connection.execute(select(event_key.c.owner_id).where(of_events)).scalars()}
+            owners |= {*connection.execute(select(person_secret.c.person_id).where(of_persons)).scalars()}
+        gone = 0
+        # One by one: in a copy of before, a bucket that changed its key opens for no one.
+        for owner in sorted(owners):
+            end = End({}, wrapped_again=[owner])
+            with self._changed(end) as (connection, slots):
+                gone += connection.execute(delete(event_key).where(of_events, event_key.c.owner_id == owner)).rowcount
+                mine = person_secret.c.person_id == owner
+                gone += connection.execute(delete(person_secret).where(of_persons, mine)).rowcount
+                carry_out(connection, self._wrapping, end, slots)
         return gone
 
     def unreadable(self) -> tuple[set[str], list[bytes]]:

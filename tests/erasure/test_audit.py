@@ -63,6 +63,9 @@ def test_retention_is_nothing_wrong(world: World) -> None:
         "UPDATE erasure SET kept_until = 1",
         "UPDATE erasure SET at = at + 1",
         "INSERT INTO kept_consent SELECT erasure_id, (SELECT min(seq) FROM consent_event), erasure_id FROM erasure",
+        "INSERT INTO unnamed_consent SELECT (SELECT min(seq) FROM consent_event), erasure_id FROM erasure",
+        "UPDATE consent_event SET person_id = (SELECT erasure_id FROM erasure)",
+        "UPDATE consent_event SET person_id = '00000000-0000-4000-8000-000000000000'",
     ],
 )
 def test_an_erasure_excuses_nothing_else(world: World, statement: str) -> None:

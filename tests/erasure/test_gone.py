@@ -11,7 +11,7 @@ import pytest
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId, new_uuid
 from hub.app import close_hub
-from hub.jobs.retention import keep
+from hub.jobs.retention import keep, note_size
 from hub.store import persons, tables
 from hub.store.backup import copy_database, new_name
 from hub.store.engine import open_engine
@@ -81,6 +81,21 @@ def test_no_key_and_no_word_is_left_in_any_file(world: World, life: Life, tmp_pa
         engine.dispose()
     assert found(tmp_path / "backup", marks | clear) == set()
     assert found(tmp_path / "backup", {"other": others["person"]}) == {"other"}
+
+
+def test_what_a_long_reader_keeps_in_the_write_ahead_log_goes_when_he_is_done(world: World, life: Life) -> None:
+    """An audit of a hub at work reads for minutes: the erasure does not wait for it, a job does."""
+    marks, engine = marks_of(world, life, 1), open_engine(world.home.database, read_only=True)
+    with engine.connect() as reader, reader.begin():
+        reader.execute(tables.person.select()).all()
+        erase(world, life.refs["departement"])
+        note_size(world.hub)
+        assert world.hub.eraser.wal_is_left.is_set()
+        assert found(world.home.path, marks) != set()
+    engine.dispose()
+    note_size(world.hub)
+    assert found(world.home.path, marks) == set()
+    assert not world.hub.eraser.wal_is_left.is_set()
 
 
 def test_proof_that_was_kept_is_gone_without_a_trace_when_its_time_is_over(world: World, life: Life) -> None:

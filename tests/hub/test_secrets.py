@@ -14,7 +14,7 @@ from sqlalchemy import event
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId, new_uuid
-from hub.store.secret_ends import End
+from hub.store.secret_ends import End, EventKey
 from hub.store.secrets import SecretStore
 from hub.store.trace import Trace, end_of_traces
 from hub.wrapping import BUCKETS, WrappingKeys, bucket_of
@@ -167,6 +167,30 @@ def test_erasing_twice_or_the_last_of_a_bucket_is_harmless(store: SecretStore, t
     again = open_secrets(tmp_path, FakeClock())
     assert _all(again, newcomer) == drawn
     again.close()
+
+
+def test_the_key_of_one_event_dies_with_the_event_in_every_copy_whoever_holds_it(
+    store: SecretStore, tmp_path: Path
+) -> None:
+    erased, holder, receipt, event_id = _person("0a1"), _person("0b2"), _person("0a1"), new_uuid()
+    drawn = _filled(store, erased, holder)
+    kept = [
+        EventKey(holder, event_id, b"k" * 32),
+        EventKey(receipt, event_id, b"k" * 32, restricted=True, expires_at=AT),
+    ]
+    store.erase(End({erased: receipt}, keys=kept))
+    assert [each.key for each in store.event_keys([event_id])[event_id]] == [b"k" * 32] * 2
+    assert store.unreadable() == (set(), [])
+    shutil.copy(tmp_path / "secrets.db", tmp_path / "copy.db")
+    shutil.copy(tmp_path / "secrets.db-wal", tmp_path / "copy.db-wal")
+    assert store.end_proofs(AT) == 1
+    store.erase(End({_person("0c3"): new_uuid()}, events=[event_id]))
+    assert store.event_keys([event_id]) == {}
+    assert _all(store, holder) == {holder: drawn[holder]}
+    today = WrappingKeys.load(tmp_path / "wrapping.keys")
+    copy = SecretStore(tmp_path / "copy.db", today, FakeClock(), system_key=SYSTEM_KEY)
+    assert copy.unreadable()[0] >= {holder, receipt}
+    copy.close()
 
 
 class _Killed(BaseException):
