@@ -251,7 +251,10 @@ def _unnamed(uow: UnitOfWork, keyring: Keyring, held: Held, owners: Collection[P
     found = []
     for seq, collector, salt, jws in uow.erasures.of_relatives(held, uow.secrets):
         subject = seal.peek(jws, Typ.CONSENT)["subject"]
-        if any(trust.subject_digest(keyring.ref(collector, secret), salt) == subject for secret in secrets):
+        # Of every epoch: it was said under the ref of its day.
+        epochs = range(1, keyring.epochs.newest(collector) + 1)
+        refs = (keyring.ref(collector, secret, epoch) for secret in secrets for epoch in epochs)
+        if any(trust.subject_digest(ref, salt) == subject for ref in refs):
             found.append(seq)
     return found
 

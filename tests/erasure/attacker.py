@@ -78,8 +78,29 @@ def readers_of(content: Sealed, keys: list[tuple[str, str, bytes, bool]]) -> set
     return found
 
 
+def without_gaps(database: bytes) -> bytes:
+    """A SQLite file without what lies between the cells of its pages and the list of them: a row that was moved to
+    another page may have left a copy of itself there, which is in no table any more (the threat model says so).
+
+    Only b-tree pages have such a gap; whatever else a page holds stays as it is.
+    """
+    size = int.from_bytes(database[16:18], "big")
+    assert size == 4096
+    pages = []
+    for at in range(0, len(database), size):
+        page, header = database[at : at + size], 100 if at == 0 else 0
+        if page[header] in (2, 5, 10, 13):
+            cells = int.from_bytes(page[header + 3 : header + 5], "big")
+            first = header + (12 if page[header] in (2, 5) else 8) + 2 * cells
+            content = int.from_bytes(page[header + 5 : header + 7], "big") or 65536
+            page = page[:first] + bytes(max(0, content - first)) + page[content:]
+        pages.append(page)
+    return b"".join(pages)
+
+
 def files_of(home: Path, aside: Path) -> bytes:
-    """Every byte of a home, put together from a copy of it."""
+    """Every byte of a home, put together from a copy of it; of ``hub.db`` what is in its tables."""
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(home, aside)
-    return b"\0".join(path.read_bytes() for path in sorted(aside.rglob("*")) if path.is_file())
+    files = {path: path.read_bytes() for path in sorted(aside.rglob("*")) if path.is_file()}
+    return b"\0".join(without_gaps(held) if path.name == "hub.db" else held for path, held in files.items())

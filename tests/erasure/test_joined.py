@@ -165,7 +165,8 @@ class Town:
         erasure_id = receipt["erasure"]["erasure_id"]
         found_after = files_of(world.home.path, self.folder / "files")
         left = {name for name, mark in marks.items() if mark in found_after}
-        assert left == set(), [rows_with(world, name.split()[-1]) for name in left]
+        files = [path.name for path in world.home.path.iterdir() if any(marks[n] in path.read_bytes() for n in left)]
+        assert left == set(), ([rows_with(world, name.split()[-1]) for name in left], files)
         assert [rows_with(world, each) for each in family] == [{} for _ in family]
         # Whatever copies of hub.db there are: no key of today opens what was hers alone, but the proof's.
         keeps = {erasure_id} if reason == PROOF_KEPT else set()
