@@ -65,11 +65,11 @@ class Refs:
 
     def locals_of(self, ref: str, limit: int = -1) -> list[str]:
         """As ``EdgeStore.locals_of``; a former ref is understood until it is forgotten."""
-        with self._batch():
-            ref_key = self._rows.key("ref", ref)
-            rows = self._all(_LOCAL, ref_key, limit)
-            if not rows and (former := self._all(_FORMER, ref_key)):
-                rows = self._all(_LOCAL, former[0][0], limit)
+        ref_key = self._rows.key("ref", ref)
+        rows = self._all(_LOCAL, ref_key, limit)
+        # No transaction: whoever replaced it in between wrote down as what, in the same one.
+        if not rows and (former := self._all(_FORMER, ref_key)):
+            rows = self._all(_LOCAL, former[0][0], limit)
         return [str(self._rows.unseal(body, b"subject", key)["local_id"]) for key, body in rows]
 
     def replace(self, pairs: Sequence[tuple[str, str]]) -> int:
