@@ -25,6 +25,7 @@ from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.seal import Typ
 from connectors.kit.transport import INDISPONIBLE, outcome_of
 from connectors.kit.trust import DirectoryPartner, subject_digest
+from consent.canonical import digest
 from consent.ledger.leaf import Leaf
 from hub.services.orders import ORDER_LIFETIME, check_sealed_to
 from hub.services.records import Outcome, access_record, new_operation_id, source_row
@@ -45,7 +46,6 @@ class LookRequest:
     review_id: str
     fields: tuple[str, ...]
     jws: str
-    digest: str
     nonce: str
     expires_at: datetime
     seal_key_id: str
@@ -94,9 +94,7 @@ def examine(wire: Mapping[str, Any], reviewer_key: PublicJwk, at: datetime) -> L
         raise MaillonError(ErrorKind.UNTRUSTED_KEY, "seal_key is not the certificate's", pointer="/seal_key")
     _, expires_at = seal.lifetime_of(payload, "look")
     fields = tuple(payload["fields"])
-    return LookRequest(
-        payload["review_id"], fields, jws, seal.jws_digest(jws), payload["nonce"], expires_at, payload["seal_key"]
-    )
+    return LookRequest(payload["review_id"], fields, jws, payload["nonce"], expires_at, payload["seal_key"])
 
 
 def look(hub: Hub, request: LookRequest) -> dict[str, Any]:
@@ -248,7 +246,8 @@ def _event(
         activity=(PURPOSE, hub.policy.get().version),
         partner=REVIEWER,
         purpose=PURPOSE,
-        request_digest=request.digest,
+        # Salted by the trace: two persons who compare their histories learn nothing of having been compared.
+        request_digest=digest(f"{trace.trace_id}\0{request.jws}".encode("ascii")),
     )
     return AccessEvent(
         event_id=event_id,
@@ -257,7 +256,7 @@ def _event(
         person_id=trace.person if is_about else None,
         partner=REVIEWER,
         outcome=said.outcome,
-        payload={"record": record, "review_id": request.review_id, **(more or {})},
+        payload={"record": record, **(more or {})},
         source=source,
         purpose=PURPOSE,
     )
