@@ -21,7 +21,7 @@ ASSERTION_LIFETIME: Final = timedelta(seconds=60)
 ANSWER_SECONDS: Final = 20.0
 """The hub itself waits up to 10 s for the sources of a pull."""
 MAX_COPY: Final = 256 * 1024 * 1024
-"""Bytes of a person's own copy: some 3 KiB an event, over a life."""
+"""Bytes of a person's own copy: some 10 KiB an event, over a life."""
 _RENEW_BEFORE: Final = timedelta(seconds=30)
 _FORM: Final = "application/x-www-form-urlencoded"
 

@@ -21,6 +21,7 @@ from consent.ledger.merkle import inclusion_proof, leaf_hash
 from consent.ledger.person import READ, TYPE, Bare, Closed, Removal, Shown
 from consent.ledger.person_check import PersonVerdict, verify_person
 from consent.ledger.verify import TrustedKeys
+from tests.ledger import collector
 from tests.ledger.world import LOG, ORIGIN, START_US, WITNESSES, Log, make_leaf
 
 Document = dict[str, Any]
@@ -225,7 +226,7 @@ def _ends_closed(made: Copy) -> list[Document]:
 
 
 def _ends_without_reading(made: Copy) -> list[Document]:
-    chained(made, {"event": "a"}, {"event": "access:log:read", "criteria": {"view": "usager"}, "heads": []})
+    chained(made, {"event": "a"}, reading([]) | {"criteria": {"view": "usager"}})
     return [made.shown(0), made.shown(1)]
 
 
@@ -377,3 +378,29 @@ def test_an_agreement_is_held_against_its_collector_where_the_key_is_known() -> 
     assert "1 choice(s) were signed" in verdict.does_not_prove("en")[-2]
     elsewhere = made.document([made.shown(1)], also=[made.shown(0)])
     assert verify_person(elsewhere, KEYS).code == "gap"
+
+
+def test_an_agreement_that_its_collector_signed_counts_and_one_it_did_not_is_refused() -> None:
+    keys = replace(KEYS, collectors=collector.ALONE.collectors)
+    # Signed by the collector, in the log while its certificate lived; then said later than it was logged.
+    for said, code in (
+        (collector.sign_record(), None),
+        (collector.sign_record(at="2026-02-01T00:00:00Z"), "record_time"),
+    ):
+        made = Copy()
+        end = chained(made, said, event_class=EventClass.CONSENT)
+        made.add(EventClass.ACCESS, reading([]), Link(2, end))
+        verdict = verify_person(made.document([made.shown(0), made.shown(1)]), keys)
+        assert (verdict.code, verdict.holds, verdict.unchecked) == (code, code is None, 0)
+
+
+def test_events_from_elsewhere_are_each_in_the_log() -> None:
+    made = Copy()
+    made.add(EventClass.ACCESS, {"event": "in another's chain"}, Link(7, bytes(32)))
+    made.add(EventClass.ACCESS, reading([]), Link(1, None))
+    elsewhere = made.shown(0)
+    verdict = verify_person(made.document([made.shown(1)], also=[elsewhere]), KEYS)
+    assert (verdict.code, verdict.elsewhere) == (None, 1)
+    assert "the 1 event(s) taken from the chain of another person" in verdict.does_not_prove("en")[3]
+    elsewhere["r32"] = to_base64url(bytes(32))
+    assert verify_person(made.document([made.shown(1)], also=[elsewhere]), KEYS).code == "root"
