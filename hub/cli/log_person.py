@@ -28,7 +28,7 @@ _PAUSE = 1.0
 @click.option("--complaint", required=True, help="What gives the right to name a person; logged. No name.")
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A new file.")
 @click.option("--with-protection", is_flag=True, help="Open what tells of a protection too: only into her own hands.")
-@click.option("--wait", default=10, show_default=True, type=click.IntRange(0, 600), help="Seconds, for a witness.")
+@click.option("--wait", default=10, show_default=True, type=click.IntRange(0, 600), help="Seconds, for witnesses.")
 @json_option
 def person_command(
     home: Path,
@@ -56,8 +56,9 @@ def person_command(
     client = hub_client(home, "dpo")
     asked: dict[str, Any] = {"partner": partner, "ref": ref, "complaint": complaint}
     answer = client.copy_person(asked | ({"with_protection": True} if with_protection else {}))
+    quorum = client.health().get("witnesses", {}).get("quorum", 0)
     until = time.monotonic() + wait
-    while not answer["witnesses"] and time.monotonic() < until:
+    while answer["witnesses"] < quorum and time.monotonic() < until:
         time.sleep(_PAUSE)
         answer = client.copy_person(asked | {"reading": answer["reading"]})
     copy = answer["copy"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -423,21 +422,49 @@ class InProcess:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.asked: list[Document] = []
+        self.quorum = 0
 
     def copy_person(self, asked: Document) -> Document:
-        return self._world.ok("dpo", "/v1/persons/copy", asked)
+        self.asked.append(asked)
+        answer = self._world.ok("dpo", "/v1/persons/copy", asked)
+        return answer | {"witnesses": len(self.asked) - 1}
+
+    def health(self) -> Document:
+        return {"witnesses": {"quorum": self.quorum}}
 
 
 @pytest.fixture
-def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    monkeypatch.setattr(log_person, "hub_client", lambda home, principal: InProcess(world))
-    return lambda *arguments: CliRunner().invoke(cli, [str(each) for each in arguments])
+def hub(world: World, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    made = InProcess(world)
+    monkeypatch.setattr(log_person, "hub_client", lambda home, principal: made)
+    monkeypatch.setattr(log_person, "_PAUSE", 0.0)
+    return made
 
 
-def test_the_commands_make_it_and_check_it_offline(world: World, tmp_path: Path, run: Callable[..., Any]) -> None:
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(each) for each in arguments])
+
+
+def test_it_waits_for_the_witnesses_a_hub_has_and_logs_one_reading(
+    world: World, hub: InProcess, tmp_path: Path
+) -> None:
+    ref = live(world, 1)["departement"]
+    hub.quorum = 2
+    asked = ("log", "person", "--home", tmp_path, "--partner", "departement", "--complaint", "R-1", "--ref", ref)
+    output = run(*asked, "--out", tmp_path / "a.json", "--json").output
+    told = json.loads(output[output.index("{\n") :])  # after what the hub of the test says
+    assert (told["witnesses"], len(hub.asked)) == (2, 3)
+    assert "reading" not in hub.asked[0]
+    assert {each["reading"] for each in hub.asked[1:]} == {told["reading"]}
+    chain = json.loads((tmp_path / "a.json").read_text())["chains"][0]
+    assert names(chain).count("access:log:read") == 2  # at the desk, and this one
+
+
+def test_the_commands_make_it_and_check_it_offline(world: World, hub: InProcess, tmp_path: Path) -> None:
     ref = live(world, 1)["departement"]
     out, keys = tmp_path / "historique.json", tmp_path / "cles.json"
-    asked = ("log", "person", "--home", tmp_path, "--partner", "departement", "--complaint", "R-1", "--wait", 0)
+    asked = ("log", "person", "--home", tmp_path, "--partner", "departement", "--complaint", "R-1")
     told = run(*asked, "--ref", ref, "--out", out)
     assert told.exit_code == 0, told.output
     assert "0 removed at their time, 0 not opened" in told.output
