@@ -175,7 +175,10 @@ PERSON_DOES_NOT_PROVE: Final[dict[str, Sentence]] = {
         "Ce qui s’est passé depuis : une copie plus récente le dirait.",
         "What has happened since: a later copy would tell.",
     ),
-    "who": DOES_NOT_PROVE["who"],
+    "who": (
+        "De qui il s’agit : la copie ne contient ni nom ni numéro.",
+        "Who it is about: the copy holds no name and no number.",
+    ),
     "true": (
         "Que ce que les organismes ont inscrit est vrai : seulement que personne ne l’a changé depuis.",
         "That what organisations wrote down is true: only that nobody has changed it since.",
