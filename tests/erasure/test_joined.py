@@ -293,6 +293,21 @@ def test_the_audit_follows_what_was_said_while_two_were_one(town: Town) -> None:
     assert is_whole(town.world)
 
 
+def test_what_was_said_under_a_ref_of_the_erased_and_is_anothers_is_named_by_the_erasure(town: Town) -> None:
+    """The town hall has records of both, and said it under the ref the erased person's secret makes."""
+    two(town)
+    town.register("ccas", 7, 1, whole=True)
+    town.join_all()
+    assert town.say(("ccas", 2), EventKind.DENIED)
+    shown = {"partner": "caf", "ref": town.refs["caf", 1], "complaint": "x"}
+    held = town.world.ok("dpo", "/v1/persons/records", shown)["records"]
+    town.split_records(("caf", 1), [record["record_id"] for record in held if record["rule"] == "review"])
+    assert town.whom(("ccas", 2)) != town.whom(("caf", 1))
+    receipt = town.erase(("ccas", 2))
+    assert receipt["erasure"]["unnamed"]["count"] == 1
+    assert [gives for _, gives, _ in town.seen(town.whom(("caf", 1))).consents.values()].count(False) == 1
+
+
 def test_a_person_of_many_pasts(town: Town) -> None:
     """Joined, split, joined again, split otherwise, one erased, the rest joined with a third, and erased."""
     two(town)

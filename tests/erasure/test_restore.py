@@ -29,8 +29,9 @@ from hub.services.runtime import Hub
 from hub.store import persons
 from hub.store.backup import copy_database, copy_files, made_at, new_name, prune
 from hub.store.engine import open_engine
-from tests.erasure.conftest import PROOF_KEPT, Life, erase, is_whole, later, live, person_of
+from tests.erasure.conftest import NOTHING_KEPT, PROOF_KEPT, Life, erase, is_whole, later, live, person_of
 from tests.erasure.test_gone import found, marks_of, secrets_in_clear
+from tests.erasure.test_joined import Town, two
 from tests.hub.conftest import World
 
 
@@ -130,6 +131,42 @@ def test_a_restored_backup_has_its_erasures_again(world: World, old: Old) -> Non
     contents = {name for name in old.marks if name.startswith("content")}  # kept as proof
     shutil.rmtree(Path(str(report.replaced)))
     assert found(world.home.path, old.marks) == contents
+
+
+@pytest.mark.parametrize("moment", ["before they were joined", "while they were one"])
+@pytest.mark.parametrize("reason", [NOTHING_KEPT, PROOF_KEPT])
+def test_who_turned_out_to_be_one_is_erased_again_whole(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, reason: str
+) -> None:
+    """Each by its own mark, whatever the copy knows of their being one; a neighbour stays."""
+    monkeypatch.setattr(persons, "new_uuid", lambda: f"0a1{new_uuid()[3:]}")
+    town = Town(world, tmp_path / "files")
+    two(town)
+    monkeypatch.setattr(persons, "new_uuid", lambda: f"0b2{new_uuid()[3:]}")
+    neighbour = live(world, 9)
+    monkeypatch.setattr(persons, "new_uuid", new_uuid)
+    made = copies(world, tmp_path / "copies") if moment == "before they were joined" else None
+    town.join_all()
+    made = made or copies(world, tmp_path / "copies")
+    ids = town.family(town.whom(("caf", 1)))
+    assert len(ids) == 2
+    later(world, hours=1)
+    erase(world, town.refs["departement", 1], reason)
+    close_hub(world.hub)
+    for _ in range(2):  # and once more, from the same copy
+        report = put_back(world.home, made, world.clock)
+        assert (report.replayed, report.lost, report.persons) == (1, 0, 1)
+        shutil.rmtree(Path(str(report.replaced)))
+        with served(world) as hub:
+            (again,) = hub.reads.run(lambda uow: uow.erasures.all())
+            kept = hub.reads.run(lambda uow, row=again: uow.erasures.kept(row.erasure_id, uow.secrets))  # type: ignore[misc]
+            assert len(kept) == (2 if reason == PROOF_KEPT else 0)
+            lookup = lambda slug, ref: hub.reads.run(lambda uow: resolve(uow, hub.keyring, slug, ref))  # noqa: E731
+            assert [lookup(slug, ref) for (slug, _), ref in town.refs.items()] == [None] * 3
+            assert lookup("caf", neighbour.refs["caf"]) is not None
+            assert is_whole(world)
+        assert found(world.home.path, {each: each.encode() for each in ids}) == set()
+        later(world, hours=1)
 
 
 def test_what_stood_there_is_moved_aside_and_back_again_when_the_copy_is_no_good(world: World, old: Old) -> None:
