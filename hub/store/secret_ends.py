@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, bindparam, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.runtime.ids import PersonId
 from hub.store.erasure_tables import event_key, secret_copy
 from hub.store.tables import person_secret, trace_key
@@ -109,6 +110,18 @@ def slot_in_use(connection: Connection, bucket: int) -> int | None:
         .limit(1)
     ).scalar()
     return None if wrapped is None else int(wrapped[0])
+
+
+def owners_not_opened(connection: Connection, wrapping: WrappingKeys) -> set[str]:
+    """Return whose secrets, of any kind, today's keys do not open."""
+    found: set[str] = set()
+    for table, owner, what, use_of in _WRAPPED:
+        for who, name, wrapped in connection.execute(select(table.c[owner], table.c[what], table.c.wrapped)):
+            try:
+                wrapping.unwrap(who, use_of(name), wrapped)
+            except MaillonError:
+                found.add(who)
+    return found
 
 
 def read_event_key(wrapping: WrappingKeys, row: Row[Any]) -> EventKey:

@@ -25,12 +25,13 @@ from sqlalchemy.exc import DBAPIError
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId, new_uuid
+from hub.store import secret_ends
 from hub.store.backup import copy_database
 from hub.store.engine import open_engine, truncate_wal
 from hub.store.erasure_tables import event_key, secret_copy
 from hub.store.key_cache import MOST_CONTENTS, MOST_KEYS, KeyCache
 from hub.store.migrations import upgrade
-from hub.store.secret_ends import K_CONSENT, S_REF, End, EventKey, buckets_of, carry_out, read_event_key, slot_in_use
+from hub.store.secret_ends import K_CONSENT, S_REF, End, EventKey
 from hub.store.sql import Sql
 from hub.store.tables import Instant, person_secret, trace_key
 from hub.store.trace import Trace, end_of_traces, month_of, trace_use
@@ -205,7 +206,7 @@ class SecretStore:
         found: dict[str, list[EventKey]] = {}
         wanted = sorted(set(event_ids))
         for i in range(0, len(wanted), 500):
-            make = lambda row: read_event_key(self._wrapping, row)  # noqa: E731
+            make = lambda row: secret_ends.read_event_key(self._wrapping, row)  # noqa: E731
             for each in self._read(_OF_EVENTS, make, events=wanted[i : i + 500]):
                 found.setdefault(each.event_id, []).append(each)
         return found
@@ -274,7 +275,7 @@ class SecretStore:
         """
         self.flush()
         with self._changed(end) as (connection, slots):
-            carry_out(connection, self._wrapping, end, slots)
+            secret_ends.carry_out(connection, self._wrapping, end, slots)
 
     @contextmanager
     def _changed(self, end: End) -> Iterator[tuple[Connection, dict[int, int]]]:
@@ -284,7 +285,7 @@ class SecretStore:
             self._settle()
             try:
                 with self._engine.begin() as connection:
-                    buckets = buckets_of(connection, end)
+                    buckets = secret_ends.buckets_of(connection, end)
                     yield connection, {bucket: self._wrapping.begin_change(bucket) for bucket in buckets}
             except DBAPIError as error:
                 raise MaillonError(ErrorKind.STORAGE, "a person's secrets could not be erased") from error
@@ -328,7 +329,7 @@ class SecretStore:
                 gone += connection.execute(delete(event_key).where(of_events, event_key.c.owner_id == owner)).rowcount
                 mine = person_secret.c.person_id == owner
                 gone += connection.execute(delete(person_secret).where(of_persons, mine)).rowcount
-                carry_out(connection, self._wrapping, end, slots)
+                secret_ends.carry_out(connection, self._wrapping, end, slots)
         return gone
 
     def unreadable(self) -> tuple[set[str], list[bytes]]:
@@ -338,11 +339,9 @@ class SecretStore:
         that was destroyed.
         """
         with self._reads.connect() as connection:
-            owners = {row.person_id for row in connection.execute(select(person_secret)) if not self._opens(row)}
-            traces = connection.execute(_TRACES).all()
-            events = connection.execute(select(event_key)).all()
-        owners |= {row.owner_id for row in (*traces, *events) if not self._opens(row)}
-        return owners, [row.tag for row in traces if row.owner_id in owners]
+            owners = secret_ends.owners_not_opened(connection, self._wrapping)
+            tags = connection.execute(select(trace_key.c.tag, trace_key.c.owner_id)).all()
+        return owners, [row.tag for row in tags if row.owner_id in owners]
 
     def drop(self, owners: Iterable[str]) -> None:
         """Delete every secret of these owners, durably."""
@@ -352,16 +351,6 @@ class SecretStore:
                 connection.execute(delete(trace_key).where(trace_key.c.owner_id == owner))
                 connection.execute(delete(event_key).where(event_key.c.owner_id == owner))
         self._forget()
-
-    def _opens(self, row: Row[Any]) -> bool:
-        try:
-            if "event_id" in row._mapping:
-                read_event_key(self._wrapping, row)
-            else:
-                self._secret(row) if "use" in row._mapping else self._trace(row)
-        except MaillonError:
-            return False
-        return True
 
     def truncate_wal(self) -> bool:
         """Empty the write-ahead log, which still holds what was there before an erasure; False while others read."""
@@ -375,7 +364,7 @@ class SecretStore:
         """End every change of keys that was interrupted: its rows were all wrapped again in one commit, or none was."""
         for bucket in self._wrapping.changing():
             with self._reads.connect() as connection:
-                slot = slot_in_use(connection, bucket)
+                slot = secret_ends.slot_in_use(connection, bucket)
             if slot is None:
                 self._wrapping.renew(bucket)
             else:
