@@ -79,10 +79,22 @@ def indented(lines: Iterable[str]) -> list[str]:
 
 
 class ExpressionWriter:
-    """Writes the expressions of one function of ``scope``; ``given``: what its text may name."""
+    """Writes the expressions of one function; ``given``: what its text may name.
 
-    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+    ``roots``: the Python of each name of the scope, where they are the function's own; else it has them in ``scope``.
+    ``objects``: those of them that are JSON objects whatever is read.
+    """
+
+    def __init__(
+        self,
+        given: Mapping[str, Any] | None = None,
+        roots: Mapping[str, str] | None = None,
+        objects: Collection[str] = (),
+    ) -> None:
         self.given: dict[str, Any] = {**_GIVEN, **(given or {})}
+        self._roots = roots or {}
+        self._scope = f"{{{', '.join(f'{name!r}: {text}' for name, text in roots.items())}}}" if roots else _SCOPE
+        self._objects = {_SCOPE, *objects}
         self._holders: dict[tuple[str, ...], str] = {}
         self._locals = 0
 
@@ -101,7 +113,7 @@ class ExpressionWriter:
         try:
             return self._node(expression.parsed.parsed, _SCOPE)
         except _NotWritten:
-            return f"{self.name('search', _library(expression.parsed.search))}({_SCOPE})"
+            return f"{self.name('search', _library(expression.parsed.search))}({self._scope})"
 
     def condition(self, expression: Expression, holds: str) -> str:
         """Return the Python of whether ``expression`` holds, which the function named ``holds`` says of a value."""
@@ -144,14 +156,19 @@ class ExpressionWriter:
         return f"(lambda {name}: {self._node(node, name)})({value})"
 
     def _field(self, node: Any, at: str) -> str:
-        got = f"{at}.get({node['value']!r})"
+        if at == _SCOPE and node["value"] in self._roots:
+            return self._roots[node["value"]]
+        got = f"{self._text(at)}.get({node['value']!r})"
         return got if self._is_object(at) else f"({got} if isinstance({at}, dict) else None)"
 
     def _index(self, node: Any, at: str) -> str:
-        return f"index({at}, {node['value']!r})"
+        return f"index({self._text(at)}, {node['value']!r})"
 
     def _current(self, _: Any, at: str) -> str:
-        return at
+        return self._text(at)
+
+    def _text(self, at: str) -> str:
+        return self._scope if at == _SCOPE else at
 
     def _literal(self, node: Any, _: str) -> str:
         value = node["value"]
@@ -252,13 +269,15 @@ class ExpressionWriter:
         return f"{self.name('call', values.function(node['value'], len(given)))}({', '.join(given)})"
 
     def _is_object(self, at: str) -> bool:
-        return at == _SCOPE or at in self._holders.values()
+        return at in self._objects or at in self._holders.values()
 
     def _local(self) -> str:
         self._locals += 1
         return f"v{self._locals}"
 
     def _held(self, path: tuple[str, ...]) -> str:
+        if len(path) == 1 and self._roots.get(path[0]) in self._objects:
+            return self._roots[path[0]]
         if path not in self._holders:
             if len(path) > 1:
                 self._held(path[:-1])
@@ -266,17 +285,9 @@ class ExpressionWriter:
         return self._holders[path]
 
     def _holder(self, path: tuple[str, ...], name: str) -> list[str]:
-        above = self._holders[path[:-1]] if len(path) > 1 else _SCOPE
-        return [f"{name} = {above}.get({path[-1]!r})", f"if not isinstance({name}, dict):", f"    {name} = NOTHING"]
-
-
-def write_condition(expression: Expression, holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Return what says of a scope whether ``expression`` holds there, as ``holds`` has it. Raises as ``get`` does."""
-    writer = ExpressionWriter({"holds": holds})
-    written = writer.condition(expression, "holds")
-    lines = ["def applies(scope):", *indented([*writer.shared(), f"return {written}"])]
-    applies: Callable[[Any], bool] = run_text(lines, "applies", writer.given)
-    return applies
+        root = self._roots.get(path[0], f"{_SCOPE}.get({path[0]!r})")
+        held = f"{self._held(path[:-1])}.get({path[-1]!r})" if len(path) > 1 else root
+        return [f"{name} = {held}", f"if not isinstance({name}, dict):", f"    {name} = NOTHING"]
 
 
 class _NotWritten(Exception):  # noqa: N818 (never leaves this module)

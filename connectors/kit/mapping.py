@@ -15,18 +15,20 @@ from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit.expressions import Expression, write_condition
+from connectors.kit.expressions import Expression
 from connectors.kit.households import Forms, Member, asked_about, links_of
 from connectors.kit.mapping_code import (
+    Applies,
     At,
+    ReadMoment,
     ReadTraits,
     TellFields,
     Written,
     entry,
-    framed,
-    holds,
     refusal,
+    write_applies,
     write_fields,
+    write_moment,
     write_traits,
 )
 from connectors.kit.mapping_columns import KEPT, Column, Doubt
@@ -35,7 +37,6 @@ from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.transforms import Refused, is_blank
 from schemas import registry
 
-Applies = Callable[[Json], bool]
 AHEAD: Final = timedelta(days=31)
 """A monthly file may bear the end of its month. Any later is a slip, which no true file could ever replace again."""
 
@@ -84,8 +85,8 @@ class FormatMapping:
         return tuple(
             (
                 subject,
-                None if subject.when is None else write_condition(subject.when, holds),
-                write_traits(subject.identity, "identite", stated=subject.asserts_identity),
+                None if subject.when is None else write_applies(subject.when),
+                write_traits(subject.identity, "identite", self.base_legale, stated=subject.asserts_identity),
                 write_fields(subject),
             )
             for subject in self.subjects
@@ -94,11 +95,17 @@ class FormatMapping:
     @cached_property
     def written_asked(self) -> Written | None:
         """The traits the question was about, as code."""
-        return write_traits(self.asked, "demande", stated=False) if self.asked else None
+        return write_traits(self.asked, "demande", self.base_legale, stated=False) if self.asked else None
+
+    @cached_property
+    def written_moments(self) -> tuple[Written | None, Written | None]:
+        """When a record was collected, and as of when it is true, as code."""
+        collected, as_of = (None if value is None else write_moment(value) for value in (self.collected, self.as_of))
+        return collected, as_of
 
     def members(self, record: RawRecord) -> list[Member]:
         """Return the household's members in ``record`` (their ``data`` is the record's own); raises ``Refused``."""
-        return _members(_groups(self.household, Doubt()), {"record": record.data, "it": record.data})
+        return _members(_groups(self.household, Doubt()), record.data)
 
     def apply(self, record: RawRecord, collected_at: datetime) -> list[SubjectFragment | Quarantined]:
         """Return what a :class:`Run` of this one record gives."""
@@ -117,10 +124,11 @@ class Run:
             (subject, applies, self._bound(identity), self._bound(fields))
             for subject, applies, identity, fields in mapping.written
         )
-        self._asked = None if mapping.written_asked is None else self._bound(mapping.written_asked)
+        self._asked: ReadTraits | None = self._bound(mapping.written_asked)
         self._groups = _groups(mapping.household, self._doubt)
-        self._collected = _moments(mapping.collected, self._doubt)
-        self._as_of = _moments(mapping.as_of, self._doubt)
+        self._collected: ReadMoment | None
+        self._as_of: ReadMoment | None
+        self._collected, self._as_of = map(self._bound, mapping.written_moments)
         self._now = collected_at.astimezone(UTC)
         self._latest = collected_at + AHEAD
         self._today = f"{collected_at:%Y-%m-%d}"
@@ -134,7 +142,9 @@ class Run:
         self._instant = lru_cache(64)(_instant)
         self._forms = Forms(KEPT)
 
-    def _bound(self, written: Written) -> Any:
+    def _bound(self, written: Written | None) -> Any:
+        if written is None:
+            return None
         function, columns = written.bind(self._doubt, self._mapping.source)
         self.columns += columns
         return function
@@ -144,119 +154,106 @@ class Run:
 
         Never empty.
         """
-        data, position, doubt = record.data, record.position, self._doubt
-        scope: Json = {"record": data, "it": data, "role": None, "liens": [], "identite": None, "demande": None}
+        position, data = record
+        doubt = self._doubt
         found: list[SubjectFragment | Quarantined] = []
         people: list[_Person] = []
+        asserted: list[_About] = []
         path = "collected"
         try:
-            collected = (self._collected and _said(self._collected, scope)) or self._now
+            collected = (self._collected and self._collected(data)) or self._now
             path = "as_of"
-            as_of = (self._as_of and _said(self._as_of, scope)) or collected
+            as_of = (self._as_of and self._as_of(data)) or collected
             if collected > self._latest or as_of > self._latest:
                 raise Refused(Reason.BAD_DATE, "futur")
             instant, fits = self._instant(collected)
             path = "household"
-            members = _members(self._groups, scope) if self._groups else []
+            members = _members(self._groups, data) if self._groups else []
             path = "subjects"
             for subject, applies, identity, fields in self._plans:
-                if applies is not None and not applies(scope):
+                if applies is not None and not applies(data):
                     continue
-                for member in _chosen(subject, scope, members):
-                    place, own, statements = member[0], scope.copy(), dict[str, Any]()
-                    _, own["role"], own["it"] = member
-                    if self._links is not None and isinstance(member, Member):
-                        own["liens"] = links_of(member, members, self._links)
+                for member in _chosen(subject, data, members):
+                    place, role, it = member
+                    liens = links_of(member, members, self._links) if self._links and isinstance(member, Member) else []
                     where = f"{position}, personne {place}" if place else position
+                    statements: Json = {}
                     doubt.raised = not fits
                     try:
-                        frame = framed(self._mapping.base_legale, self._mapping.source, None, instant)
-                        own["identite"] = identity(own, statements, frame)
+                        traits = identity(data, it, role, liens, statements, instant)
                     except At as at:
                         found.append(entry(where, at.path, at.refusal))
                         continue
-                    people.append((fields, own, where, statements, doubt.raised, subject.asserts_identity))
-            if self._asked is not None:
-                self._find_asked(self._asked, scope, [own for _, own, *_, asserts in people if asserts])
+                    about = _About(traits, None)
+                    people.append((fields, where, it, role, liens, about, statements, doubt.raised))
+                    if subject.asserts_identity:
+                        asserted.append(about)
+            if self._asked is not None and asserted:
+                self._find_asked(self._asked(data, data, None, [], {}, ""), asserted)
         except At as at:
             return [entry(position, at.path, at.refusal)]
         except (Refused, JMESPathError) as error:
             return [entry(position, path, refusal(error))]
         for person in people:
             try:
-                found += self._tell(person, instant, as_of)
+                found += self._tell(data, person, instant, as_of)
             except At as at:
-                found.append(entry(person[2], at.path, at.refusal))
+                found.append(entry(person[1], at.path, at.refusal))
         return found or [Quarantined(position, "subjects", Reason.NO_SUBJECT)]
 
-    def _find_asked(self, read: ReadTraits, scope: Json, people: list[Json]) -> None:
+    def _find_asked(self, asked: Json, people: list[_About]) -> None:
         """Mark the person the question was about, and complete their traits with those asked, if nothing differs.
 
         An answer that names no one is about the person asked; a question by number alone names no one to compare.
         """
-        if not people:
-            return
-        asked = read(scope, {}, {})
         if _IDENTITY.isdisjoint(asked):
             return
-        named = [own for own in people if own["identite"]]
-        traits = [own["identite"] for own in named]
+        named = [person for person in people if person.identite]
+        traits = [person.identite for person in named]
         match = asked_about(asked, traits, self._forms) if named or len(people) > 1 else (0, True)
-        people = named or people
         if match is None:
             raise _about_another()
         index, coherent = match
-        people[index]["demande"] = asked
+        person = (named or people)[index]
+        person.demande = asked
         if coherent:
-            people[index]["identite"] = asked | people[index]["identite"]
+            person.identite = asked | person.identite
 
-    def _tell(self, person: _Person, instant: str, as_of: datetime) -> list[SubjectFragment | Quarantined]:
+    def _tell(
+        self, record: Json, person: _Person, instant: str, as_of: datetime
+    ) -> list[SubjectFragment | Quarantined]:
         """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
-        fields, scope, position, statements, doubtful, _ = person
-        doubt, identity = self._doubt, scope["identite"]
+        fields, position, it, role, liens, about, statements, doubtful = person
+        doubt, identity = self._doubt, about.identite
         if str(identity.get("date_naissance") or "") > self._today:
             raise At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
         doubt.raised = doubtful
         found: list[SubjectFragment | Quarantined] = []
-        local_id = fields(scope, statements, instant, position, found)
+        local_id = fields(record, it, role, liens, identity, about.demande, statements, instant, position, found)
         fragment, proven = {"v": 1, "statements": statements}, self._separable and not doubt.raised
         found.append(SubjectFragment(position, local_id, identity, fragment, as_of, proven))
         return found
 
 
+class _About:
+    """Who somebody is, and what was asked of them if the question was about them."""
+
+    __slots__ = ("demande", "identite")
+
+    def __init__(self, identite: Json, demande: Json | None) -> None:
+        self.identite = identite
+        self.demande = demande
+
+
 _Plan = tuple[Subject, Applies | None, ReadTraits, TellFields]
-_Person = tuple[TellFields, Json, str, Json, bool, bool]
-"""Somebody a record speaks of: what reads the fields, the scope with the traits read, the position, those traits that
-the source states as statements, whether one of these does not fit the dossier, and whether the source states them."""
-
-
+_Person = tuple[TellFields, str, Any, str, list[dict[str, str]], _About, Json, bool]
+"""Somebody a record speaks of: what reads the fields, the position, their part of the record, their role and links,
+who they are, those traits that the source states as statements, and whether one of these does not fit the dossier."""
 _IDENTITY: Final = frozenset(IDENTITY_FIELDS)
 
 
 def _about_another() -> At:
     return At("demande", Refused(Reason.ANSWER_ABOUT_ANOTHER))
-
-
-_Place = tuple[Value, Column]
-
-
-def _place(value: Value, doubt: Doubt, read: Callable[[Any], Any] | None = None) -> _Place:
-    return value, Column(read or value.read, doubt)
-
-
-def _said(where: _Place, scope: Json) -> Any:
-    """Return what stands there in ``scope``, ``None`` when that is nothing; raises ``Refused``."""
-    value, column = where
-    try:
-        raw = value.raw(scope)
-    except JMESPathError as error:
-        raise refusal(error) from None
-    return None if raw is None else column.of(raw)
-
-
-def _moments(value: Value | None, doubt: Doubt) -> _Place | None:
-    """Return where a moment stands, its column giving aware UTC datetimes."""
-    return None if value is None else _place(value, doubt, lambda raw: _aware(value.read(raw)))
 
 
 def _instant(at: datetime) -> tuple[str, bool]:
@@ -265,48 +262,47 @@ def _instant(at: datetime) -> tuple[str, bool]:
     return written, registry.provenance_validator("date_collecte").fits(written)
 
 
-def _groups(household: Household | None, doubt: Doubt) -> list[tuple[Expression, _Place]]:
-    return [(each, _place(role, doubt)) for each, role in household.groups] if household else []
+_Group = tuple[Expression, Value, Column]
+"""What gives the members of one kind, and their role, its texts each read once."""
 
 
-def _members(groups: Iterable[tuple[Expression, _Place]], scope: Json) -> list[Member]:
+def _groups(household: Household | None, doubt: Doubt) -> list[_Group]:
+    return [(each, role, Column(role.read, doubt)) for each, role in household.groups] if household else []
+
+
+def _members(groups: Iterable[_Group], record: Json) -> list[Member]:
     found: list[Member] = []
-    for each, role in groups:
-        for data in _evaluate(each, scope) or ():
-            constant = role[0].sources[0].constant
-            said = role[1][constant] if constant else _said(role, scope | {"it": data})
-            found.append(Member(len(found) + 1, str(said), data))
+    for each, role, roles in groups:
+        for data in _evaluate(each.get, record) or ():
+            constant = role.sources[0].constant
+            raw = constant or _evaluate(role.raw, record, it=data)
+            found.append(Member(len(found) + 1, str(None if raw is None else roles.of(raw)), data))
     return found
 
 
-def _chosen(subject: Subject, scope: Json, members: list[Member]) -> Sequence[tuple[int, str, Any]]:
+def _chosen(subject: Subject, record: Json, members: list[Member]) -> Sequence[tuple[int, str, Any]]:
     """Return the (place, role, data) of those that ``subject``, which applies, is about; raises ``Refused``, ``At``."""
-    found: Sequence[tuple[int, str, Any]] = ((0, "", scope["record"]),)
+    found: Sequence[tuple[int, str, Any]] = ((0, "", record),)
     if subject.roles is not None:
         found = [member for member in members if member.role in subject.roles]
     elif subject.each is not None:
-        each = _evaluate(subject.each, scope)
+        each = _evaluate(subject.each.get, record)
         found = [Member(place, "", data) for place, data in enumerate(each, 1)] if isinstance(each, list) else ()
         found = found if isinstance(each, list) or each is None else ((0, "", each),)
     for one, other in subject.same:
-        if not _same(_evaluate(one, scope), _evaluate(other, scope)):
+        if not _same(_evaluate(one.get, record), _evaluate(other.get, record)):
             raise _about_another()
     return found
 
 
-def _evaluate(expression: Expression, scope: Json) -> Any:
+def _evaluate(get: Callable[[Json], Any], record: Json, **own: Any) -> Any:
+    """Return what ``get`` says of the record as a whole, or of what is its ``own`` in it."""
+    whole: Json = {"record": record, "it": record, "role": None, "liens": [], "identite": None, "demande": None}
     try:
-        return expression.get(scope)
+        return get(whole | own)
     except JMESPathError as error:
         raise refusal(error) from None
 
 
 def _same(one: Any, other: Any) -> bool:
     return is_blank(one) or is_blank(other) or str(one).strip() == str(other).strip()
-
-
-def _aware(written: Any) -> datetime | None:
-    if written is None:
-        return None
-    at = datetime.fromisoformat(written)
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -8,24 +8,32 @@ only names enter the text, and each of them as a Python literal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit.expressions import ExpressionWriter, indented, run_text
+from connectors.kit.expressions import Expression, ExpressionWriter, indented, run_text
 from connectors.kit.mapping_columns import Column, Doubt, Judge
 from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Subject, Value
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.transforms import Refused, is_blank
 from schemas import registry
 
-ReadTraits = Callable[[Json, Json, Json], Json]
-"""``(scope, statements, frame)`` → the traits; those the source states are put among the statements. Raises ``At``."""
-TellFields = Callable[[Json, Json, str, str, list[Any]], str]
-"""``(scope, statements, instant, position, found)`` → the local id; entries for optional fields go to ``found``.
+Applies = Callable[[Json], bool]
+"""``(record)`` → whether a subject is spoken of. Raises ``JMESPathError``."""
+ReadMoment = Callable[[Json], datetime | None]
+"""``(record)`` → an aware UTC datetime. Raises ``Refused``, ``JMESPathError``."""
+ReadTraits = Callable[[Json, Any, str | None, list[Any], Json, str], Json]
+"""``(record, it, role, liens, statements, instant)`` → the traits; those the source states become statements.
 
 Raises ``At``.
+"""
+TellFields = Callable[[Json, Any, str | None, list[Any], Json, Json | None, Json, str, str, list[Any]], str]
+"""``(record, it, role, liens, identite, demande, statements, instant, position, found)`` → the local id.
+
+Entries for optional fields go to ``found``. Raises ``At``.
 """
 
 
@@ -53,16 +61,32 @@ class Written:
         return self.make(columns, doubt, source), columns
 
 
-def write_traits(traits: Iterable[tuple[str, Value]], section: str, *, stated: bool) -> Written:
+def write_applies(condition: Expression) -> Applies:
+    """Return an ``Applies``."""
+    writer = ExpressionWriter(_GIVEN, _OF_RECORD, ["record"])
+    written = writer.condition(condition, "holds")
+    lines = ["def applies(record):", *indented([*writer.shared(), f"return {written}"])]
+    applies: Applies = run_text(lines, "applies", writer.given)
+    return applies
+
+
+def write_moment(value: Value) -> Written:
+    """Return a ``ReadMoment``."""
+    writer = _Writer(_OF_RECORD)
+    body = writer.moment(replace(value, transform=lambda raw, table: _aware(value.transform(raw, table))))
+    return writer.written(body, "moment")
+
+
+def write_traits(traits: Iterable[tuple[str, Value]], section: str, base_legale: str, *, stated: bool) -> Written:
     """Return a ``ReadTraits``: an entry calls each ``<section>.<trait>``; ``stated`` where they become statements."""
-    writer = _Writer()
-    body = writer.traits(traits, section, stated)
+    writer = _Writer(_OF_TRAITS)
+    body = writer.traits(traits, section, base_legale, stated)
     return writer.written(body, "traits")
 
 
 def write_fields(subject: Subject) -> Written:
     """Return a ``TellFields`` of the subject's fields, of its answers that are none, and of its local id."""
-    writer = _Writer()
+    writer = _Writer(_OF_FIELDS)
     body = writer.fields(subject)
     return writer.written(body, "fields")
 
@@ -70,9 +94,9 @@ def write_fields(subject: Subject) -> Written:
 class _Writer:
     """Writes one function, and collects the columns it reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Mapping[str, str]) -> None:
         self._columns: list[tuple[Value, Judge | None]] = []
-        self._expressions = ExpressionWriter(_GIVEN)
+        self._expressions = ExpressionWriter(_GIVEN, roots, ["record"])
 
     def written(self, body: list[str], name: str) -> Written:
         columns = "".join(f"c{number}, " for number in range(len(self._columns)))
@@ -81,7 +105,11 @@ class _Writer:
         make = run_text(lines, "make", self._expressions.given)
         return Written("\n".join(lines), make, tuple(self._columns))
 
-    def traits(self, traits: Iterable[tuple[str, Value]], section: str, stated: bool) -> list[str]:
+    def moment(self, value: Value) -> list[str]:
+        read = self._assigned("at", value, None)
+        return ["def moment(record):", *indented([*self._expressions.shared(), *read, "return at"])]
+
+    def traits(self, traits: Iterable[tuple[str, Value]], section: str, base_legale: str, stated: bool) -> list[str]:
         steps: list[str] = []
         for name, value in traits:
             then, judge = [f"found[{name!r}] = value"], None
@@ -94,8 +122,10 @@ class _Writer:
                 then += [f"statements[{path!r}] = said = frame.copy()", f"said['valeur'] = {shown}"]
             steps += [f"at = {f'{section}.{name}'!r}", *self._read(value, judge, then)]
         return [
-            "def traits(scope, statements, frame):",
-            *indented(["found, at = {}, ''", *self._guarded(steps), "return found"]),
+            "def traits(record, it, role, liens, statements, instant):",
+            *indented(
+                ["found, at = {}, ''", f"frame = {_frame(base_legale, None)}", *self._guarded(steps), "return found"]
+            ),
         ]
 
     def fields(self, subject: Subject) -> list[str]:
@@ -116,7 +146,7 @@ class _Writer:
         steps += [f"if not statements or ({nobody}):", "    raise Refused(NO_SUBJECT)"]
         parts = ", ".join(f"'' if {name} is None else str({name})" for name in names)
         return [
-            "def fields(scope, statements, instant, position, found):",
+            "def fields(record, it, role, liens, identite, demande, statements, instant, position, found):",
             *indented(
                 [
                     "at = ''",
@@ -130,10 +160,10 @@ class _Writer:
     def _field(self, rule: FieldRule, frame: str) -> list[str]:
         path = repr(rule.path)
         effective = registry.provenance_validator("date_effet").accepts
-        since = ["since = None"] if rule.date_effet is None else self._assigned("since", rule.date_effet, effective)
+        since = [] if rule.date_effet is None else self._assigned("since", rule.date_effet, effective)
         told = [
             f"if {frame} is None:",
-            *indented([*since, f"{frame} = framed({rule.base_legale!r}, source, since, instant)"]),
+            *indented([*since, f"{frame} = {_frame(rule.base_legale, 'since' if since else None)}"]),
             f"statements[{path}] = said = {frame}.copy()",
             "said['valeur'] = value",
         ]
@@ -202,15 +232,17 @@ class _Writer:
         return f"[{', '.join(found)}]" if value.several else found[0]
 
 
-def framed(base_legale: str, source: str, date_effet: Any, instant: str) -> Json:
-    """Return a value's statement without the value: copying it is twice as fast as making another."""
-    return {
-        "valeur": None,
-        "date_effet": date_effet,
-        "base_legale": base_legale,
-        "source": source,
-        "date_collecte": instant,
-    }
+def _frame(base_legale: str, since: str | None) -> str:
+    """A value's statement without the value: copying it is twice as fast as making another."""
+    shared = "'source': source, 'date_collecte': instant"
+    return f"{{'valeur': None, 'date_effet': {since}, 'base_legale': {base_legale!r}, {shared}}}"
+
+
+def _aware(written: Any) -> datetime | None:
+    if written is None:
+        return None
+    at = datetime.fromisoformat(written)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def holds(found: Any) -> bool:
@@ -252,6 +284,10 @@ def _in_form(accepts: Judge, form: Callable[[Any], Any]) -> Judge:
 _FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {"date_naissance": _partial_date}
 """A trait as it stands in the dossier; the others stand as they were written."""
 
+_OF_FIELDS: Final = {name: name for name in ("record", "it", "role", "liens", "identite", "demande")}
+_OF_TRAITS: Final = _OF_FIELDS | {"identite": "None", "demande": "None"}
+_OF_RECORD: Final = _OF_TRAITS | {"it": "record", "role": "None", "liens": "[]"}
+"""What the names of a scope are in the functions written."""
 _GIVEN: Final[dict[str, Any]] = {
     "At": At,
     "JMESPathError": JMESPathError,
@@ -260,7 +296,6 @@ _GIVEN: Final[dict[str, Any]] = {
     "SchemaViolation": registry.SchemaViolation,
     "absent": _absent,
     "entry": entry,
-    "framed": framed,
     "holds": holds,
     "refusal": refusal,
 }
