@@ -9,7 +9,7 @@ import random
 import tempfile
 import time
 import zipfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -101,11 +101,9 @@ def answer(chance: random.Random) -> bytes:
 
 def fragments(native: Format, data: bytes) -> int:
     """Read, check, map and check again; return how many persons came out, none set aside."""
-    count = 0
-    for item in map_stream(io.BytesIO(data), native, SystemClock().now()):
-        assert isinstance(item, SubjectFragment)
-        count += 1
-    return count
+    count = Counter(map(type, map_stream(io.BytesIO(data), native, SystemClock().now())))
+    assert set(count) == {SubjectFragment}
+    return count[SubjectFragment]
 
 
 def counted(bare: Callable[[bytes], object], data: bytes, persons: int) -> int:

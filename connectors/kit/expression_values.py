@@ -83,7 +83,7 @@ def function(name: str, arity: int) -> Callable[..., Any]:
 
     It raises ``JMESPathError`` for an unknown name, or arguments it does not take.
     """
-    library, accepted = Functions(), set[tuple[type, ...]]()
+    library, accepted, alone = Functions(), set[tuple[type, ...]](), set[type]()
     known = library.FUNCTION_TABLE.get(name)
     by_type_alone = (
         known is not None
@@ -92,6 +92,9 @@ def function(name: str, arity: int) -> Callable[..., Any]:
             kind for argument in known["signature"] for kind in (*argument["types"], *argument.keys() - {"types"})
         )
     )
+
+    def call_one(given: Any) -> Any:
+        return known["function"](library, given) if type(given) in alone else call(given)
 
     def call(*given: Any) -> Any:
         types = tuple(map(type, given))
@@ -103,6 +106,7 @@ def function(name: str, arity: int) -> Callable[..., Any]:
             raise JMESPathError(name) from None
         if by_type_alone:
             accepted.add(types)
+            alone.update(types)
         return found
 
-    return call
+    return call_one if arity == 1 else call

@@ -63,7 +63,8 @@ def asked_about(
         agreed, differing = verdicts.count(True), verdicts.count(False)
         if agreed >= 2:
             scores.append((agreed - differing, differing == 0, index))
-    scores.sort(key=lambda score: score[0])
+    if len(scores) > 1:
+        scores.sort(key=lambda score: score[0])
     if not scores or (len(scores) > 1 and scores[-1][0] == scores[-2][0]):
         return None
     _, coherent, index = scores[-1]

@@ -48,7 +48,7 @@ def is_blank(value: object) -> bool:
     if not isinstance(value, list):
         return False
     for item in value:  # noqa: SIM110 (``all`` of a generator takes twice as long)
-        if not is_blank(item):
+        if item is not None and not is_blank(item):
             return False
     return True
 

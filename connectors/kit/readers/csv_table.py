@@ -82,8 +82,8 @@ class CsvReader(TableReader):
                 cells = self._cells(text)
                 if cells is Reason.MALFORMED and width and '"' in text:
                     cells = self._cells_below(text, coming, ahead, encodings, width) or cells
-                elif not width and (self.layout is None or number >= self.layout.line):
-                    width = len(cells)
+                elif not width and not isinstance(cells, Reason):
+                    width = len(cells) if self.layout is None or number >= self.layout.line else 0
                 yield Row(number, cells)
 
     def _decode(self, raw: bytes, encodings: list[str]) -> str | None:

@@ -32,6 +32,8 @@ MEMBERS = frozenset({"params", "status", "payload", "collecte_le"})
 class ExchangeReader:
     """Options: ``max_bytes`` of one exchange (4 MiB; a YAML one is 256 KiB at most)."""
 
+    at_once = 4
+
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._max = int(options(given, max_bytes=4 * MEBIBYTE)["max_bytes"])
 
