@@ -416,15 +416,15 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine, secrets: Secr
         for n in range(500):
             uow.journal.append(EventClass.ACCESS, {"n": n})
 
-    kinds: list[object] = []
+    kinds: dict[int, object] = {}  # by place: answers of one batch wake their threads in any order
 
-    def call(work: object) -> None:
+    def call(place: int, work: object) -> None:
         try:
-            kinds.append(writer.run(work))  # type: ignore[arg-type]
+            kinds[place] = writer.run(work)  # type: ignore[arg-type]
         except MaillonError as error:
-            kinds.append(error.kind)
+            kinds[place] = error.kind
 
-    threads = [threading.Thread(target=call, args=(work,)) for work in (hold, good, full, good)]
+    threads = [threading.Thread(target=call, args=each) for each in enumerate((hold, good, full, good))]
     threads[0].start()
     entered.wait(60)
     for thread in threads[1:]:
@@ -434,7 +434,7 @@ def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine, secrets: Secr
     gate.set()
     for thread in threads:
         thread.join()
-    assert kinds == [None, *[ErrorKind.STORAGE] * 3]
+    assert kinds == {0: None, **dict.fromkeys((1, 2, 3), ErrorKind.STORAGE)}
     with engine.connect() as connection:
         assert connection.execute(select(tables.person)).all() == []
     writer.close()
