@@ -104,7 +104,7 @@ def map_stream(
                 counted["records"] += 1
                 if entry is None:
                     for found in mapping.apply(record):
-                        yield found if isinstance(found, Quarantined) or found.proven else _checked(found)
+                        yield _checked(found) if isinstance(found, SubjectFragment) and not found.proven else found
                     continue
             if entry is not None:
                 yield entry

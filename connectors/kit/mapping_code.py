@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from jmespath.exceptions import JMESPathError
 
+from connectors.kit import transforms
 from connectors.kit.expressions import Expression, ExpressionWriter, indented, run_text
 from connectors.kit.mapping_columns import Column, Doubt, Judge
 from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Subject, Value
@@ -96,6 +97,7 @@ class _Writer:
 
     def __init__(self, roots: Mapping[str, str]) -> None:
         self._columns: list[tuple[Value, Judge | None]] = []
+        self._texts: dict[str, str] = {}
         self._expressions = ExpressionWriter(_GIVEN, roots, ["record"])
 
     def written(self, body: list[str], name: str) -> Written:
@@ -225,7 +227,11 @@ class _Writer:
         self._columns.append((value, judge))
         if value.several:
             return f"{column}.of(raw)"
-        return f"{column}[raw] if type(raw) is str else {column}.of(raw)"
+        texts = column
+        if value.transform in (transforms.text, transforms.as_is):  # of a text, both say the same
+            texts = self._texts.setdefault(value.sources[0].text, column)
+            texts = texts if judge is None else column
+        return f"{texts}[raw] if type(raw) is str else {column}.of(raw)"
 
     def _raw(self, value: Value) -> str:
         found = [self._expressions.write(each) for each in value.sources]

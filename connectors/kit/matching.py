@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final
 
 from connectors.kit.mapping_file import read_toml
 from connectors.kit.partner import Format, PartnerFolder
-from connectors.kit.port import Reason
+from connectors.kit.port import Quarantined, Reason
 from connectors.kit.readers.csv_table import DELIMITERS
 from connectors.kit.readers.ooxml import is_workbook
 from connectors.kit.readers.table import Layout, Row, TableReader, Typed, headings, said
@@ -188,12 +188,12 @@ def _headed(reader: TableReader, stream: BinaryIO, sheet: str) -> tuple[list[Row
     for delimiter in ("",) if workbook else ("", *DELIMITERS):
         stream.seek(0)
         tried = reader.laid_out(Layout(1, (), {}, delimiter, sheet))
-        rows = [row for row in islice(tried.rows(stream), _LOOKED_AT + _SAMPLED) if isinstance(row, Row)]
+        rows = [row for row in islice(tried.rows(stream), _LOOKED_AT + _SAMPLED) if not isinstance(row, Quarantined)]
         for place, row in enumerate(rows[:_LOOKED_AT]):
             found = headings(row)
             score = len(known & {normalised(heading) for heading in found})
             if score and (best is None or score > best[0]):
-                best = score, rows[place:], Layout(row.number, tuple(found), {}, delimiter, sheet)
+                best = score, rows[place:], Layout(row[0], tuple(found), {}, delimiter, sheet)
     if best is None:
         raise MaillonError(ErrorKind.MALFORMED, "no line with headings we know; is there one, on this sheet?")
     return best[1], best[2]
@@ -202,7 +202,7 @@ def _headed(reader: TableReader, stream: BinaryIO, sheet: str) -> tuple[list[Row
 def _values(found: Sequence[str], rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
     columns: dict[str, list[str]] = {heading: [] for heading in found}
     for row in rows:
-        for heading, cell in zip(found, () if isinstance(row.cells, Reason) else row.cells, strict=False):
+        for heading, cell in zip(found, () if isinstance(row[1], Reason) else row[1], strict=False):
             if text := said(cell.text if isinstance(cell, Typed) else cell):
                 columns[heading].append(text)
     return {heading: tuple(values) for heading, values in columns.items()}

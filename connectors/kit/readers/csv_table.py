@@ -67,7 +67,7 @@ class CsvReader(TableReader):
         while line := ahead.popleft() if ahead else next(coming, None):
             number, raw = line
             if raw is None:
-                yield Row(number, Reason.TOO_LARGE)
+                yield number, Reason.TOO_LARGE
                 continue
             if number == 1:
                 if raw.startswith(_UTF_16):
@@ -77,14 +77,14 @@ class CsvReader(TableReader):
                     raw, encodings = raw.removeprefix(_BOM), ["utf-8"]
             text = self._decode(raw, encodings)
             if text is None:
-                yield Row(number, Reason.ENCODING)
+                yield number, Reason.ENCODING
             elif text.strip(blank):
                 cells = self._cells(text)
                 if cells is Reason.MALFORMED and width and '"' in text:
                     cells = self._cells_below(text, coming, ahead, encodings, width) or cells
                 elif not width and not isinstance(cells, Reason):
                     width = len(cells) if self.layout is None or number >= self.layout.line else 0
-                yield Row(number, cells)
+                yield number, cells
 
     def _decode(self, raw: bytes, encodings: list[str]) -> str | None:
         """Decode one line; the first line with an accent settles the encoding of the file (``encodings`` shrinks)."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, BinaryIO, Final, NamedTuple, Self
+from typing import Any, BinaryIO, Final, Self
 
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -34,11 +34,8 @@ class Typed:
 Cell = str | Typed | None
 
 
-class Row(NamedTuple):
-    """One line of a table: its number, and its cells or why it has none."""
-
-    number: int
-    cells: Sequence[Cell] | Reason
+Row = tuple[int, Sequence[Cell] | Reason]
+"""One line of a table: its number, and its cells or why it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ class TableReader(ABC):
                 yield row
             elif names is not None:
                 yield self._record(row, names)
-            elif self.layout is None or row.number >= self.layout.line:
+            elif self.layout is None or row[0] >= self.layout.line:
                 names, faults = self._names(row)
                 yield from faults
                 if faults:
@@ -119,9 +116,10 @@ class TableReader(ABC):
 
         Never by quoting them: a file without headings begins with a person.
         """
-        position = f"line {row.number}"
-        if isinstance(row.cells, Reason):
-            return (), [Quarantined(position, "", row.cells)]
+        number, cells = row
+        position = f"line {number}"
+        if isinstance(cells, Reason):
+            return (), [Quarantined(position, "", cells)]
         found = headings(row)
         if self.layout is not None:
             moved = _moved(found, self.layout.headings)
@@ -142,14 +140,15 @@ class TableReader(ABC):
         ]
 
     def _record(self, row: Row, names: Sequence[str | None]) -> RawRecord | Quarantined:
-        position = f"line {row.number}"
-        if isinstance(row.cells, Reason):
-            return Quarantined(position, "", row.cells)
-        missing = len(names) - len(row.cells)
+        number, cells = row
+        position = f"line {number}"
+        if isinstance(cells, Reason):
+            return Quarantined(position, "", cells)
+        missing = len(names) - len(cells)
         if missing < 0 or (missing and not self.trimmed):
             return Quarantined(position, "", Reason.COLUMN_SHIFT)
         data: dict[str, str | None] = {}
-        longest, cells = self.columns.max_cell, (*row.cells, *repeat(None, missing)) if missing else row.cells
+        longest, cells = self.columns.max_cell, (*cells, *repeat(None, missing)) if missing else cells
         for name, cell in zip(names, cells, strict=True):
             if name is None:
                 continue
@@ -184,7 +183,7 @@ class TableReader(ABC):
 
 def headings(row: Row) -> list[str]:
     """Return the trimmed headings of a line."""
-    cells = () if isinstance(row.cells, Reason) else row.cells
+    cells: Sequence[Cell] = () if isinstance(row[1], Reason) else row[1]
     return [(cell.text if isinstance(cell, Typed) else cell or "").strip() for cell in cells]
 
 

@@ -172,7 +172,7 @@ def _rows(package: Package, sheet: Sheet, cells: _Cells) -> Iterator[Row | Quara
             found = _line(element, cells)
             if isinstance(found, Reason) or found:
                 first = first or number
-                yield Row(number, found)
+                yield number, found
 
 
 def _line(row: Any, cells: _Cells) -> list[Cell] | Reason:
