@@ -13,6 +13,7 @@ import structlog
 from connectors.kit.edge_home import CLIENT, STORE_KEY_BYTES, EdgeHome, EdgeSettings
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.hub_client import ANSWER_SECONDS, HubClient
+from connectors.kit.klink import open_klink, tokeniser_of
 from connectors.kit.ledger.client import HttpLog, LogView
 from connectors.kit.ledger.heard import HeardDirectories
 from connectors.kit.ledger.keys import log_keys
@@ -24,13 +25,14 @@ from connectors.kit.orders import ReleasePolicy
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.policy_folder import load_policy_folder
 from connectors.kit.ref_map import take_new_refs
+from connectors.kit.registration import register_pending
 from connectors.kit.runtime import b64url, keys
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk
-from connectors.kit.tokens import HmacTokeniser, Tokeniser
+from connectors.kit.tokens import Tokeniser
 from connectors.kit.transport import Transport
-from connectors.kit.trust import HUB, Directory, RotatingKeys, open_klink
+from connectors.kit.trust import HUB, Directory, RotatingKeys
 from consent.ledger.checkpoint import SignerKey, VerifierKey
 from consent.policy import Policy
 
@@ -96,9 +98,10 @@ class Edge:
         if len(store_key) != STORE_KEY_BYTES:
             raise MaillonError(ErrorKind.CONFIGURATION, f"store.key: {STORE_KEY_BYTES} bytes expected")
         root = files.pinned_root()
-        klink = open_klink(files.klink_token(), keys.load_seal_key(files.seal), settings.slug, root)
+        klinks = open_klink(files.klink_token(), keys.load_seal_key(files.seal), settings.slug, root)
         operational = RotatingKeys(keys.load_signing_key(files.identity), settings.slug, clock)
-        store, tokeniser = EdgeStore.open(files.store, store_key), HmacTokeniser(klink.key, klink.epoch)
+        store, tokeniser = EdgeStore.open(files.store, store_key), tokeniser_of(klinks)
+        store.links.hold(tokeniser)
         transport = Transport(ca_file=home / settings.hub_ca if settings.hub_ca else None, answer=ANSWER_SECONDS)
         return cls(
             home=files,
@@ -155,7 +158,7 @@ class Edge:
             return True
 
     def upkeep(self) -> None:
-        """Do one round of housekeeping: directory, expired single-use values, new refs.
+        """Do one round of housekeeping: directory, expired single-use values, new refs, a new K_link.
 
         Logs what fails, raises nothing of it.
         """
@@ -172,6 +175,8 @@ class Edge:
                 self.live.forget_expired(now)
             if taken := self.take_new_refs():
                 _log.info("refs:taken", subjects=taken)
+            if told := self.go_over():
+                _log.info("klink:records:told", records=told)
         except MaillonError as error:
             _log.warning("edge:upkeep:failed", kind=error.kind.value, detail=error.detail)
 
@@ -179,6 +184,19 @@ class Edge:
         """Take the new refs the hub offers, if any; return how many subjects had one. Raises as ``take_new_refs``."""
         seal_key = keys.load_seal_key(self.home.seal)
         return take_new_refs(self.hub, self.store.refs, self.slug, seal_key, self.directory, self.clock.now)
+
+    def go_over(self) -> int:
+        """Tell the hub of every record under the epochs of K_link it lacks; return how many records it was told of.
+
+        Does nothing once that is done, and goes on when it was cut short. Raises as ``register_pending``.
+        """
+        if self.store.links.is_told():
+            return 0
+        live = self.live is not None
+        sections = not live and self.partner.declares_sections
+        told = register_pending(self.store, self.hub, declares_sections=sections, live=live)
+        self.store.links.told()
+        return told.registered
 
     def tag(self, kind: str, value: str) -> str:
         """Return the keyed digest of an agent or case reference: the same here each time, unreadable elsewhere."""

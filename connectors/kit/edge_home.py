@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from connectors.kit.klink import open_klink
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.policy_folder import PACKAGED_CONFIG
 from connectors.kit.runtime import keys, strict_json
@@ -25,7 +26,7 @@ from connectors.kit.runtime.ids import PartnerSlug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.runtime.serving import Listen, check_listen
 from connectors.kit.transport import check_url
-from connectors.kit.trust import Directory, DirectoryPartner, fingerprint, open_klink
+from connectors.kit.trust import Directory, DirectoryPartner, fingerprint
 from consent.ledger.checkpoint import KeyType, SignerKey
 from consent.ledger.exact import LedgerError
 
@@ -129,7 +130,7 @@ class EdgeHome:
 
         ``root_fingerprint`` is what a human read aloud (spaces do not matter); a root once pinned is not replaced.
         Raises ``MaillonError(UNTRUSTED_KEY)`` for another fingerprint or root, ``UNTRUSTED_DIRECTORY``, ``BAD_SEAL``,
-        ``WRONG_RECIPIENT``.
+        ``WRONG_RECIPIENT``, ``CONFLICT`` for a K_link that lacks an epoch this edge has.
         """
         jwk = keys.public_jwk(root, "Ed25519")
         if "".join(root_fingerprint.split()).lower() != fingerprint(jwk).replace(" ", ""):
@@ -144,7 +145,12 @@ class EdgeHome:
         cosigner = self.witness()
         if mine.witness_key != (cosigner.verifier.vkey if cosigner else ""):
             raise MaillonError(ErrorKind.UNTRUSTED_KEY, "the directory has another witness key for this edge")
-        open_klink(klink.strip(), keys.load_seal_key(self.seal), slug, jwk)
+        seal_key = keys.load_seal_key(self.seal)
+        given = open_klink(klink.strip(), seal_key, slug, jwk)
+        if self.klink.exists():
+            kept = {(each.epoch, each.key) for each in open_klink(self.klink_token(), seal_key, slug, jwk)}
+            if not kept <= {(each.epoch, each.key) for each in given}:
+                raise MaillonError(ErrorKind.CONFLICT, "an older klink.jwe than the one this edge has")
         _replace(self.root, orjson.dumps(jwk))
         _replace(self.klink, klink.strip().encode("ascii"))
         self.keep_directory(verified)

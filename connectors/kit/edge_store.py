@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from connectors.kit.edge_archive import Archive, Version
+from connectors.kit.edge_links import Links
 from connectors.kit.edge_names import Names
 from connectors.kit.edge_refs import Refs
 from connectors.kit.edge_tables import PRAGMAS, SCHEMA_VERSION, TABLES
@@ -76,6 +77,7 @@ class EdgeStore:
         self.looks = Looks(self._execute, self._all, rows)
         self.refs = Refs(self._execute, self._all, self.batch, rows)
         self.names = Names(self._execute, self._all, self.batch, rows)
+        self.links = Links(self._execute, self._all, self.batch, rows)
         self.log = LogStore(self._execute, self._all, self.batch, rows)
 
     @classmethod
@@ -342,6 +344,7 @@ class EdgeStore:
             self.archive.prepare()
             self.waiting.prepare()
             self.names.prepare()
+            self.links.prepare()
             self.looks.prepare()
             self.refs.prepare()
             self.log.prepare()

@@ -47,7 +47,11 @@ class Intake:
         self._waited_for = store.waiting.any_nameless()
 
     def take(self, item: SubjectFragment | Quarantined) -> Taken | Quarantined:
-        """Keep ``item``; return what that did, or the entry of the quarantine it ended in."""
+        """Keep ``item``; return what that did, or the entry of the quarantine it ended in.
+
+        Raises as ``Links.check``.
+        """
+        self._store.links.check(self._tokeniser)
         ready = self._ready(item)
         if isinstance(ready, Quarantined):
             return self._aside(ready)

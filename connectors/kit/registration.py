@@ -44,7 +44,8 @@ def register_pending(
     set aside in ``store.waiting``, and the others go on. A failure leaves the rest pending and what was answered
     registered. Raises what ``hub.register`` raises.
     """
-    told = Told()
+    told, ended = Told(), store.links.retired()
+    store.links.apply()
     store.names.apply()  # what was cut short: the hub is told of each record once
     while retired := store.waiting.retired(batch):
         _ask(hub, [{"record_key": name, "tokens": [], "flags": {}, "sections": [], "held": False} for name in retired])
@@ -63,7 +64,7 @@ def register_pending(
         records = [
             {
                 "record_key": subject.record_key,
-                **subject.tokens.to_wire(),
+                **subject.tokens.without(ended).to_wire(),
                 "sections": list(subject.sections) if declares_sections else [],
                 "held": live or bool(subject.sections),
             }

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hmac
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from connectors.kit.identity import Identity
+from connectors.kit.link_epochs import base, epoch_of, kind_of
 from connectors.kit.rarity import UNKNOWN_SHARES, NameShares
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -28,6 +30,10 @@ NORMALISATION_VERSION = 2
 PROOF_KINDS = ("nir", "sgd", "gdp")
 TOKEN_BYTES = 32
 MAX_TOKENS = 128
+"""Of one record under one epoch of ``K_link``."""
+_MOST_TOKENS = 8 * MAX_TOKENS
+"""Of one record, under all epochs: two while one goes over to the next, and the few proofs of those before."""
+MOST_PROOFS = 48
 _MAX_FLAGS = 64
 
 _DOMAIN = b"maillon/token/v1"
@@ -35,7 +41,7 @@ _PROOF_DOMAIN = b"maillon/subject-proof/v1"
 _NIR_STRENGTH = {"coherent": 2, "incoherent": 1}
 _ORDER = {kind: place for place, kind in enumerate(KINDS)}
 _BETWEEN = "\x1f"  # stands in no normalised part, so that parts cannot shift into each other
-_KIND = re.compile(r"[a-z][a-z0-9_]{1,15}")
+_KIND = re.compile(r"[a-z][a-z0-9_]{1,15}(\.([2-9]|[1-9][0-9]{1,4}))?")
 
 Flag = str | int | bool
 
@@ -55,6 +61,16 @@ class Tokeniser(Protocol):
         """The epoch of the key: tokens of two epochs do not compare."""
         ...
 
+    @property
+    def proves_only(self) -> bool:
+        """Whether the epoch is retired: its tokens prove who an agreement of its days is about, and nothing else."""
+        ...
+
+    @property
+    def former(self) -> Sequence[Tokeniser]:
+        """The earlier epochs, oldest first: tokens are made under each."""
+        ...
+
     def token(self, kind: str, value: str) -> bytes:
         """Return the 32-byte token of ``value`` as a ``kind``."""
         ...
@@ -63,12 +79,16 @@ class Tokeniser(Protocol):
 class HmacTokeniser:
     """Tokens by HMAC-SHA256 under ``K_link``: 32 bytes at least, else ``MaillonError(CONFIGURATION)``."""
 
-    def __init__(self, key: bytes, epoch: int) -> None:
+    def __init__(
+        self, key: bytes, epoch: int, *, former: Sequence[HmacTokeniser] = (), proves_only: bool = False
+    ) -> None:
         if len(key) < 32:
             raise MaillonError(ErrorKind.CONFIGURATION, "K_link: 32 bytes at least")
         # Keyed once and copied for each token: a third of the time of keying it anew.
         self._keyed = HMAC(key, SHA256())
         self.epoch = epoch
+        self.proves_only = proves_only
+        self.former = tuple(former)
 
     def token(self, kind: str, value: str) -> bytes:
         """Return the token. The encoding is injective: every part has a fixed width or stands behind its length."""
@@ -103,8 +123,17 @@ class TokenSet:
 
     def is_about_someone_else(self, other: TokenSet) -> bool:
         """Say whether nothing of one person is common to both: a name and a birthday are a namesake's too."""
-        mine = {item for item in self.tokens if item[0] not in NAMESAKE_KINDS}
+        mine = {item for item in self.tokens if base(item[0]) not in NAMESAKE_KINDS}
         return mine.isdisjoint(other.tokens)
+
+    @property
+    def epochs(self) -> frozenset[int]:
+        """The epochs of ``K_link`` it has tokens of."""
+        return frozenset(epoch_of(kind) for kind, _ in self.tokens)
+
+    def without(self, epochs: Collection[int]) -> TokenSet:
+        """Return the tokens of the other epochs, with the same flags."""
+        return TokenSet(tuple(each for each in self.tokens if epoch_of(each[0]) not in epochs), self.flags)
 
     def to_wire(self) -> dict[str, object]:
         """Return ``{"tokens": [[kind, base64url]], "flags": {…}}``, as in a registration (docs/protocol.md)."""
@@ -122,44 +151,48 @@ class TokenSet:
         nir = max(nirs, key=lambda flag: _NIR_STRENGTH.get(flag, 0), default="absent")
         tokens: dict[tuple[str, bytes], None] = {}
         for each in fullest:
-            kept = [item for item in each.tokens if each.flags.get("nir") == nir or not item[0].startswith("nir")]
-            if len(tokens.keys() | kept) <= MAX_TOKENS:
-                tokens |= dict.fromkeys(kept)
+            kept = [item for item in each.tokens if each.flags.get("nir") == nir or not base(item[0]).startswith("nir")]
+            for epoch in sorted({epoch_of(kind) for kind, _ in kept}):
+                of_it = [item for item in kept if epoch_of(item[0]) == epoch]
+                so_far = {item for item in tokens if epoch_of(item[0]) == epoch}
+                if len(so_far.union(of_it)) <= MAX_TOKENS:
+                    tokens |= dict.fromkeys(of_it)
         return cls(_ordered(tokens), {**fullest[0].flags, "nir": nir} if fullest else {})
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, object]) -> TokenSet:
         """Read what ``to_wire`` wrote; unknown kinds and flags are kept, for a partner newer than the reader.
 
-        Raises ``MaillonError(SCHEMA)`` for another shape: more than 128 tokens, a token of another size than 32 bytes,
-        a kind or flag that is no short lower-case name, a flag that is no short text, small integer or boolean.
+        Raises ``MaillonError(SCHEMA)`` for another shape: more than 128 tokens of an epoch, a token of another size
+        than 32 bytes, a kind or flag that is no short lower-case name, a flag that is no short text, small integer or
+        boolean.
         """
         tokens, flags = wire.get("tokens"), wire.get("flags")
-        if not isinstance(tokens, list) or len(tokens) > MAX_TOKENS:
-            raise MaillonError(ErrorKind.SCHEMA, "a list of at most 128 tokens expected", pointer="/tokens")
+        if not isinstance(tokens, list) or len(tokens) > _MOST_TOKENS:
+            raise MaillonError(ErrorKind.SCHEMA, "a list of tokens expected", pointer="/tokens")
         if not isinstance(flags, dict) or len(flags) > _MAX_FLAGS:
             raise MaillonError(ErrorKind.SCHEMA, "an object of flags expected", pointer="/flags")
         for name, value in flags.items():
             if not (isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{1,31}", name) and _is_flag(value)):
                 raise MaillonError(ErrorKind.SCHEMA, "not a flag", pointer="/flags")
-        return cls(tuple(_token(i, item) for i, item in enumerate(tokens)), flags)
+        made = tuple(_token(i, item) for i, item in enumerate(tokens))
+        if max(Counter(epoch_of(kind) for kind, _ in made).values(), default=0) > MAX_TOKENS:
+            raise MaillonError(ErrorKind.SCHEMA, "at most 128 tokens of one epoch expected", pointer="/tokens")
+        return cls(made, flags)
 
 
 def tokens_of(identity: Identity, tokeniser: Tokeniser, shares: NameShares = UNKNOWN_SHARES) -> TokenSet:
     """Return every token ``identity`` can give: a kind whose traits are not all usable is simply not there.
 
     ``shares`` tell how rare its names are; without them no rule that needs it holds. A record of many long names gives
-    the first 128, exact kinds before close ones.
+    the first 128 of each epoch of the key, exact kinds before close ones.
     """
-    made: dict[str, set[bytes]] = {kind: set() for kind in KINDS}
-    for kind, combinations in values(identity):
-        made[kind].update([tokeniser.token(kind, _BETWEEN.join(parts)) for parts in combinations])
-    # Within a kind by value: the order does not tell the birth name from the usage name.
-    ordered = tuple((kind, token) for kind, tokens in made.items() for token in sorted(tokens))
+    said = [(kind, [_BETWEEN.join(parts) for parts in combinations]) for kind, combinations in values(identity)]
+    tokens = [token for each in (*tokeniser.former, tokeniser) for token in _under(each, said)]
     born, givens = identity.date_naissance, identity.givens
     nir = "absent" if identity.nir is None else "coherent" if identity.nir_coherent else "incoherent"
     return TokenSet(
-        ordered[:MAX_TOKENS],
+        tuple(tokens),
         {
             "nir": nir,
             "date_precision": born.precision,
@@ -172,31 +205,43 @@ def tokens_of(identity: Identity, tokeniser: Tokeniser, shares: NameShares = UNK
     )
 
 
+def _under(tokeniser: Tokeniser, said: Iterable[tuple[str, Sequence[str]]]) -> list[tuple[str, bytes]]:
+    made: dict[str, set[bytes]] = {kind: set() for kind in (PROOF_KINDS if tokeniser.proves_only else KINDS)}
+    for kind, combinations in said:
+        if kind in made:
+            made[kind].update([tokeniser.token(kind, value) for value in combinations])
+    # Within a kind by value: the order does not tell the birth name from the usage name.
+    ordered = [(kind_of(kind, tokeniser.epoch), token) for kind, held in made.items() for token in sorted(held)]
+    return ordered[:MAX_TOKENS]
+
+
 def rarity_flags(identity: Identity, shares: NameShares) -> dict[str, Flag]:
     """Return the two flags that depend on how common names are, and on nothing else but the names."""
     return {"prenom_connu": shares.knows_given(identity), "rarete": shares.rarity(identity)}
 
 
 def _ordered(tokens: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
-    """As ``tokens_of`` does: by kind, then by value."""
-    return tuple(sorted(tokens, key=lambda item: (_ORDER.get(item[0], len(KINDS)), item)))
+    """As ``tokens_of`` does: by epoch, by kind, then by value."""
+    return tuple(sorted(tokens, key=lambda item: (epoch_of(item[0]), _ORDER.get(base(item[0]), len(KINDS)), item)))
 
 
 def subject_proofs(tokens: TokenSet, context: bytes | str) -> list[dict[str, str]]:
     """Return ``[{"kind", "proof"}]``: the knowledge of a person's tokens, shown for one ``context`` only.
 
     ``proof = base64url(HMAC-SHA256(token, "maillon/subject-proof/v1" ‖ context))`` (docs/protocol.md). A NIR that
-    contradicts the civil status beside it proves nothing (a child's may be a parent's) and is left out.
+    contradicts the civil status beside it proves nothing (a child's may be a parent's) and is left out. The kind says
+    the epoch of ``K_link`` too: there is a proof under each, of many the first 48, newest epochs first.
     """
-    return [{"kind": kind, "proof": b64url.encode(proof)} for kind, proof in _proofs(tokens, context)]
+    return [{"kind": kind, "proof": b64url.encode(proof)} for kind, proof in _proofs(tokens, context)][:MOST_PROOFS]
 
 
 def match_subject(proofs: Sequence[Mapping[str, object]], tokens: TokenSet, context: bytes | str) -> bool:
     """Say whether ``proofs``, made for ``context``, are by a holder of the person's ``tokens``.
 
     One equal proof suffices, unless both sides prove a NIR: then the number must be among them, for strangers may share
-    a given name, a day and a town. Takes the same time whichever agrees, or none. Anything that is no proof is simply
-    not equal.
+    a given name, a day and a town. Proofs of two epochs of ``K_link`` never compare; where both sides prove a NIR under
+    several, the newest says whether it is the same. Takes the same time whichever agrees, or none. Anything that is no
+    proof is simply not equal.
     """
     mine = [(kind, b64url.encode(proof)) for kind, proof in _proofs(tokens, context)]
     equal: set[str] = set()
@@ -205,14 +250,15 @@ def match_subject(proofs: Sequence[Mapping[str, object]], tokens: TokenSet, cont
         for kind, proof in mine:
             same = hmac.compare_digest(given, proof.encode()) and item.get("kind") == kind
             equal |= {kind} if same else set()
-    numbered = "nir" in {kind for kind, _ in mine} and any(item.get("kind") == "nir" for item in proofs)
-    return "nir" in equal if numbered else bool(equal)
+    theirs = {str(item.get("kind")) for item in proofs}
+    numbered = {kind for kind, _ in mine if base(kind) == "nir"} & theirs
+    return max(numbered, key=epoch_of) in equal if numbered else bool(equal)
 
 
 def _proofs(tokens: TokenSet, context: bytes | str) -> Iterator[tuple[str, bytes]]:
     message = _PROOF_DOMAIN + (context.encode() if isinstance(context, str) else context)
-    for kind, token in tokens.tokens:
-        if kind in PROOF_KINDS and (kind != "nir" or tokens.flags.get("nir") == "coherent"):
+    for kind, token in sorted(tokens.tokens, key=lambda item: -epoch_of(item[0])):
+        if base(kind) in PROOF_KINDS and (base(kind) != "nir" or tokens.flags.get("nir") == "coherent"):
             yield kind, hmac.digest(token, message, "sha256")
 
 

@@ -8,6 +8,7 @@ messages: whatever it alters, adds or holds back is refused by name (docs/protoc
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any, Final, Self
 import orjson
 
 from connectors.kit import seal
+from connectors.kit.klink import KLink, klink_of, said
 from connectors.kit.ledger.keys import are_distinct, check_keys
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.clock import Clock, from_epoch, to_epoch
@@ -157,29 +159,6 @@ class Directory:
         return tuple(self._partners[slug] for slug in sorted(self._partners))
 
 
-@dataclass(frozen=True, slots=True)
-class KLink:
-    """The connectors' shared token key of one epoch. The hub never holds one."""
-
-    epoch: int
-    key: bytes = field(repr=False)
-
-
-def open_klink(token: str, seal_key: SealKey, slug: str, root_public_jwk: Mapping[str, str]) -> KLink:
-    """Return the K_link the root sealed to this edge.
-
-    Raises ``MaillonError(BAD_SEAL | BAD_SIGNATURE)`` or ``WRONG_RECIPIENT`` when it was made for another partner.
-    """
-    inner = seal.unseal(token, Typ.SEALED_KLINK, seal_key).decode("ascii", "replace")
-    payload = seal.verify(inner, Typ.KLINK, root_public_jwk)
-    if payload.get("slug") != slug:
-        raise MaillonError(ErrorKind.WRONG_RECIPIENT, f"{Typ.KLINK}: slug")
-    epoch, key = payload.get("epoch"), payload.get("key")
-    if type(epoch) is not int or not isinstance(key, str) or payload.get("v") != 1:
-        raise MaillonError(ErrorKind.MALFORMED, f"{Typ.KLINK}: epoch or key")
-    return KLink(epoch, b64url.decode(key, what="klink", length=32))
-
-
 class Root:
     """The consortium root: made and kept offline, one 0600 file holding its key and every K_link epoch."""
 
@@ -193,16 +172,35 @@ class Root:
     def create(cls, path: Path) -> Self:
         """Make a new root with K_link epoch 1 and keep it at ``path``; raises as ``keys.write_private``."""
         root = cls(SigningKey.generate(), [KLink(1, secrets.token_bytes(32))])
-        klinks = [{"epoch": klink.epoch, "key": b64url.encode(klink.key)} for klink in root._klinks]
-        keys.write_private(path, orjson.dumps({"v": 1, "key": root._key.private_jwk(), "klinks": klinks}))
+        keys.write_private(path, root._content())
         return root
+
+    @property
+    def epochs(self) -> tuple[KLink, ...]:
+        """Every epoch of K_link, the newest last."""
+        return tuple(sorted(self._klinks, key=lambda klink: klink.epoch))
+
+    def with_klinks(self, klinks: Sequence[KLink]) -> Root:
+        """Return the root with other epochs of K_link; nothing is written."""
+        return Root(self._key, klinks)
+
+    def save(self, path: Path) -> None:
+        """Replace the root's file, whole or not at all."""
+        made = path.with_name(f".{path.name}.new")
+        made.unlink(missing_ok=True)
+        keys.write_private(made, self._content())
+        os.replace(made, path)
+
+    def _content(self) -> bytes:
+        klinks = [said(klink) for klink in self.epochs]
+        return orjson.dumps({"v": 1, "key": self._key.private_jwk(), "klinks": klinks})
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Return the root kept at ``path``; ``MaillonError(CONFIGURATION)`` when it is not one, or not private."""
         try:
             content: Any = strict_json.loads_object(keys.read_private(path))
-            klinks = [KLink(row["epoch"], b64url.decode(row["key"], length=32)) for row in content["klinks"]]
+            klinks = [klink_of(row) for row in content["klinks"]]
             return cls(SigningKey.from_jwk(content["key"]), klinks)
         except (KeyError, TypeError):
             raise MaillonError(ErrorKind.CONFIGURATION, f"{path.name} is not a consortium root") from None
@@ -227,9 +225,11 @@ class Root:
         return token
 
     def seal_klink(self, slug: str, seal_key: Mapping[str, str]) -> str:
-        """Return the newest K_link epoch as a JWE only the edge ``slug`` can open."""
-        newest = max(self._klinks, key=lambda klink: klink.epoch)
-        payload = {"v": 1, "slug": slug, "epoch": newest.epoch, "key": b64url.encode(newest.key)}
+        """Return K_link, every epoch of it, as a JWE only the edge ``slug`` can open."""
+        *former, newest = self.epochs
+        payload: dict[str, Any] = {"v": 1, "slug": slug, **said(newest)}
+        if former:
+            payload["former"] = [said(klink) for klink in former]
         return seal.seal(seal.sign(payload, Typ.KLINK, self._key).encode(), Typ.SEALED_KLINK, seal_key)
 
 

@@ -24,6 +24,7 @@ from connectors.kit.runtime.serving import serve
 from connectors.kit.trust import fingerprint
 from hub.cli.connector import as_matched, find_partner, matching_option, partners_option
 from hub.cli.edge_alarms import alarms
+from hub.cli.edge_link import link
 from hub.cli.edge_looks import gaps, looks
 from hub.cli.edge_names import names
 from hub.cli.edge_records import history, quarantine, removals
@@ -45,6 +46,7 @@ edge.add_command(alarms)
 edge.add_command(refs)
 edge.add_command(gaps)
 edge.add_command(history)
+edge.add_command(link)
 edge.add_command(looks)
 edge.add_command(names)
 edge.add_command(quarantine)

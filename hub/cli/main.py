@@ -14,6 +14,7 @@ from hub.cli.output import fail
 
 _COMMANDS = {
     "init-root": ("hub.cli.root", "init_root"),
+    "rotate-link": ("hub.cli.root", "rotate_link"),
     "partner": ("hub.cli.partner", "partner"),
     "init": ("hub.cli.serve", "init"),
     "serve": ("hub.cli.serve", "serve_hub"),

@@ -10,6 +10,7 @@ from typing import Any, Self
 import click
 
 from connectors.kit import seal
+from connectors.kit.klink import with_new, with_retired
 from connectors.kit.runtime.clock import SystemClock, from_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.seal import Typ
@@ -57,6 +58,15 @@ class RootFolder:
         if partner.kind != "hub":
             klink.write_text(self.root.seal_klink(partner.slug, partner.seal_key) + "\n")
         return version, klink
+
+    def seal_klinks(self) -> list[Path]:
+        """Seal K_link to every partner of the directory; return the files."""
+        made = []
+        for partner in self._existing().partners():
+            if partner.kind != "hub":
+                made.append(self.path / f"{partner.slug}.klink.jwe")
+                made[-1].write_text(self.root.seal_klink(partner.slug, partner.seal_key) + "\n")
+        return made
 
     def set_status(self, slug: str, status: str) -> int:
         """Sign a directory in which ``slug`` is ``active`` or ``suspended``; return its version."""
@@ -112,4 +122,35 @@ def init_root(folder: Path, as_json: bool) -> None:
         "",
         f"Secret, keep offline:  {folder / 'root.json'}",
         f"Public, give to all:   {folder / 'root.pub.jwk'}",
+    )
+
+
+@click.command("rotate-link")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--retire", type=int, metavar="EPOCH", help="Register nobody under EPOCH any more.")
+@json_option
+def rotate_link(folder: Path, retire: int | None, as_json: bool) -> None:
+    """Make a new epoch of K_link, the connectors' token key, in the consortium root of FOLDER, or retire the old one.
+
+    Writes <slug>.klink.jwe for every partner: each edge joins again with it. The hub must take the new epoch first
+    (maillon index rotate --link), and a retired one is retired there first (--retire-link-epoch).
+
+    \b
+    Example:  maillon rotate-link /media/usb/maillon-root
+              maillon rotate-link /media/usb/maillon-root --retire 1
+    """
+    before = RootFolder.load(folder)
+    epochs = before.root.epochs
+    root = before.root.with_klinks(with_new(epochs) if retire is None else with_retired(epochs, retire))
+    root.save(folder / "root.json")
+    made = RootFolder(folder, root).seal_klinks()
+    live = [klink.epoch for klink in root.epochs if not klink.retired]
+    retired = [klink.epoch for klink in root.epochs if klink.retired]
+    print_answer(
+        {"live": live, "retired": retired, "files": [str(file) for file in made]},
+        as_json,
+        f"K_link: epoch {' and '.join(map(str, live))} in use"
+        + (f", {' and '.join(map(str, retired))} retired." if retired else "."),
+        "Give each partner its file; its edge joins again with it, and is restarted:",
+        *(f"  {file}" for file in made),
     )

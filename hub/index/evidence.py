@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from connectors.kit.link_epochs import base, epoch_of
+
 
 class Rule(StrEnum):
     """The automatic rules. The value is what a link's row and an explanation show."""
@@ -84,10 +86,25 @@ class IndexRecord:
     tokens: Mapping[str, frozenset[bytes]]
     flags: Mapping[str, str | int | bool]
 
+    def under(self, epoch: int) -> IndexRecord:
+        """Return what it says under one epoch of ``K_link``, its kinds by their plain names."""
+        of_it = {base(kind): held for kind, held in self.tokens.items() if epoch_of(kind) == epoch}
+        return IndexRecord(of_it, self.flags)
+
     def number(self, flag: str) -> int:
         """Return a flag that counts, 0 when it is missing or does not."""
         value = self.flags.get(flag)
         return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def side_by_side(one: IndexRecord, other: IndexRecord) -> tuple[IndexRecord, IndexRecord]:
+    """Return both under the newest epoch of ``K_link`` they share: what is of two epochs is never compared, and a
+    token the other lacks for its epoch alone is no disagreement. Without a common epoch nothing is left of either."""
+    mine, theirs = ({epoch_of(kind) for kind in each.tokens} for each in (one, other))
+    if mine == theirs == {1}:
+        return one, other
+    newest = max(mine & theirs, default=0)
+    return one.under(newest), other.under(newest)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from connectors.kit.link_epochs import base
 from connectors.kit.runtime.ids import PersonId
 from hub.index.evidence import IndexRecord
 from hub.index.rules import CLOSE_KINDS, CROWD, EXACT_KINDS, PARTIAL_KINDS, Candidate
@@ -95,7 +96,7 @@ def candidates(index: Lookup[T], tokens: Iterable[T], record: IndexRecord) -> li
     looked_up = list(tokens)
 
     def sharing(kinds: tuple[str, ...], at_most: int, without: str | None = None) -> set[PersonId]:
-        wanted = [token for token in looked_up if token.kind in kinds]
+        wanted = [token for token in looked_up if base(token.kind) in kinds]
         return index.sharing(wanted, at_most=at_most, without=without) if wanted else set()
 
     persons = sharing(EXACT_KINDS, CROWD + 1)

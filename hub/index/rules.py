@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hub.index.evidence import Doubt, IndexRecord, Pair, Rule
+from hub.index.evidence import Doubt, IndexRecord, Pair, Rule, side_by_side
 
 __all__ = [
     "CLOSE_KINDS",
@@ -136,9 +136,14 @@ def match(record: IndexRecord, candidates: Sequence[Candidate]) -> Link | New | 
 
 
 def _pairs(record: IndexRecord, candidate: Candidate) -> list[Pair]:
-    mine, theirs = _coherent_nirs([record]), _coherent_nirs(candidate.records)
+    both = [side_by_side(record, other) for other in candidate.records]
+    mine, theirs = (_coherent_nirs([pair[side] for pair in both if _numbered(pair)]) for side in (0, 1))
     conflict = bool(mine) and bool(theirs) and mine.isdisjoint(theirs)
-    return [Pair(record, other, conflict) for other in candidate.records]
+    return [Pair(one, other, conflict) for one, other in both]
+
+
+def _numbered(pair: tuple[IndexRecord, IndexRecord]) -> bool:
+    return all("nir" in each.tokens for each in pair)
 
 
 def _coherent_nirs(records: Sequence[IndexRecord]) -> frozenset[bytes]:

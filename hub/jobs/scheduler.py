@@ -4,6 +4,7 @@ directory or policy, having the log cosigned, going on with a rotation of keys."
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from connectors.kit.runtime.errors import MaillonError
 from hub.jobs import retention
 from hub.jobs.witnesses import Rounds
-from hub.services import log, pepper_rotation
+from hub.services import link_rotation, log, pepper_rotation
 from hub.services.pepper_rotation import Rotator
 from hub.services.runtime import Hub
 
@@ -35,6 +36,11 @@ def start(hub: Hub) -> BackgroundScheduler:
     every(_quietly("retention", lambda: retention.keep(hub)), "interval", hours=1, next_run_time=first)
     rotator = Rotator(hub.writer, hub.reads, hub.keyring)
     every(_quietly("pepper", lambda: pepper_rotation.run(rotator)), "interval", seconds=1)
+    every(
+        _quietly("klink", lambda: link_rotation.run(rotator, wait=time.sleep, clock=time.monotonic)),
+        "interval",
+        seconds=1,
+    )
     if hub.settings.directory_seconds:
         seconds = hub.settings.directory_seconds
         every(_quietly("directory", hub.directory.refresh), "interval", seconds=seconds)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from connectors.kit.link_epochs import base, epoch_of
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
 from connectors.kit.token_kinds import NAMESAKE_KINDS
@@ -19,6 +20,7 @@ from hub.index.placing import candidates, evidence, place
 from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, New, Review, match
 from hub.index.settle import Flood
 from hub.keyring import Keyring
+from hub.services.link_rotation import in_use
 from hub.services.pseudonyms import refs_at
 from hub.services.two_epochs import Earlier, TwoEpochs, brought_up, forms
 from hub.store.index import Index, IndexedToken
@@ -99,10 +101,10 @@ def register(
     (``held``) keeps its ref and stands under nobody's holdings. A known record key that comes back with nothing in
     common with what it was is refused alone, as ``{record_key, refused}``: a local number was given to someone else,
     and that person must not inherit the ref. Only the partner's own two registrations are compared there, so the
-    refusal says nothing of what others hold.
+    refusal says nothing of what others hold. Raises as :func:`hub.services.link_rotation.in_use`.
     """
-    registrations = [_present(keyring, each) for each in registrations]
-    uow.index.expect(t for r in registrations for t in (*r.tokens, *r.earlier) if t.kind in LOOKUP_KINDS)
+    registrations = in_use(uow, [_present(keyring, each) for each in registrations])
+    uow.index.expect(t for r in registrations for t in (*r.tokens, *r.earlier) if base(t.kind) in LOOKUP_KINDS)
     persons: list[PersonId | None] = []
     matches: list[Match] = []
     for registration in registrations:
@@ -181,7 +183,13 @@ def _correct(
         # was settled stands.
         uow.persons.set_flags(record_id, registration.flags)
         return True
-    telling = {token for token in before if token.kind not in NAMESAKE_KINDS}
+    epochs = {epoch_of(token.kind) for token in before}
+    if before and before == {token for token in registration.tokens if epoch_of(token.kind) in epochs}:
+        # The same record under one more epoch of K_link: it says nothing that was not known.
+        uow.index.add(person, record_id, registration.tokens, LOOKUP_KINDS)
+        uow.persons.set_flags(record_id, registration.flags)
+        return True
+    telling = {token for token in before if base(token.kind) not in NAMESAKE_KINDS}
     if before and registration.tokens and telling.isdisjoint(registration.tokens):
         return False
     found = candidates(index, registration.tokens, registration.evidence)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from connectors.kit.link_epochs import base
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
+from hub.index.evidence import side_by_side
 from hub.index.rules import Candidate, IndexRecord, Link, Review, match
 from hub.keyring import Keyring
 from hub.services.matching import By, SplitMade, join, keep_apart, split
@@ -166,7 +168,7 @@ def _pair(
     candidate: PersonId,
     others: Sequence[IndexRecord],
 ) -> dict[str, Any]:
-    mine, theirs = one[1].tokens, other[1].tokens
+    mine, theirs = (side.tokens for side in side_by_side(one[1], other[1]))
     both = sorted(kind for kind in mine if kind in theirs)
     agree = [kind for kind in both if not mine[kind].isdisjoint(theirs[kind])]
     said = match(one[1], [Candidate(candidate, tuple(others))])
@@ -189,7 +191,7 @@ def gaps(record: IndexRecord) -> list[str]:
     flags = record.flags
     lacks = {
         "date_naissance": flags.get("date_precision") != "jour",
-        "lieu_naissance": not _WITH_PLACE & set(record.tokens),
+        "lieu_naissance": _WITH_PLACE.isdisjoint(map(base, record.tokens)),
         "nir": flags.get("nir", "absent") == "absent",
         "prenoms": flags.get("nombre_prenoms", 0) in (0, 1),
     }

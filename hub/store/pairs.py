@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Connection, Select, select
 
+from connectors.kit.link_epochs import base
 from hub.store.tables import link, record, review, token_set
 from hub.store.token_set import IndexedToken, Packed
 
@@ -80,7 +81,7 @@ class Pairs:
         for record_id in (record_a, record_b):
             rows = self._connection.execute(_TOKENS.where(mine, token_set.c.record_id == record_id))
             held.append({token for row in rows for token in Packed(*row).unpack()})
-        return tuple(sorted({token.kind for token in held[0] & held[1]}))
+        return tuple(sorted({base(token.kind) for token in held[0] & held[1]}))
 
     @staticmethod
     def _of(partner_a: str, partner_b: str, rule: ColumnElement[str]) -> Select[Any]:

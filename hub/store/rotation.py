@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from connectors.kit.link_epochs import base, epoch_of
 from consent.ledger.leaf import EventClass
 from hub.store.journal import Journal
 from hub.store.rotation_tables import rewrapping, rotation_event
@@ -28,6 +29,14 @@ _OLD: Final = (
 _CHANGE: Final = "UPDATE token_set SET epoch = ?, kinds = ?, looked_up = ?, tokens = ? WHERE number = ?"
 _FORGET: Final = "DELETE FROM token WHERE lookup = ? AND number = ?"
 _ADD: Final = "INSERT INTO token (lookup, number) VALUES (?, ?)"
+_EVERY: Final = (
+    "SELECT number, epoch, kinds, looked_up, tokens FROM token_set WHERE number >= ? ORDER BY number LIMIT ?"
+)
+_FORGET_SET: Final = "DELETE FROM token_set WHERE number = ?"
+_WITHOUT: Final = (
+    "SELECT r.partner, count(*) FROM token_set s JOIN record r ON r.record_id = s.record_id "
+    "WHERE s.kinds NOT LIKE ? GROUP BY r.partner"
+)
 _LEFT: Final = "SELECT 1 FROM token_set WHERE epoch < ? LIMIT 1"
 
 
@@ -38,6 +47,12 @@ class RotationStep(StrEnum):
     """From here on nothing is stored under an earlier pepper."""
     PEPPER_ENDED = "key:pepper:ended"
     """Nothing is left under an earlier pepper."""
+    LINK_BEGUN = "key:klink:begun"
+    """From here on tokens under one more epoch of the connectors' key are taken."""
+    LINK_RETIRED = "key:klink:retired"
+    """From here on nothing is taken, or compared, under an epoch of it."""
+    LINK_ENDED = "key:klink:ended"
+    """Nothing is left under it."""
     REFS_BEGUN = "key:refs:begun"
     """New refs wait for a partner's edge."""
     REFS_TAKEN = "key:refs:taken"
@@ -98,7 +113,7 @@ class Rotations:
         for number, *columns in rows:
             before = Packed(*columns)
             tokens = before.unpack()
-            looked_up = {token.kind for token in tokens[: before.looked_up]}
+            looked_up = {base(token.kind) for token in tokens[: before.looked_up]}
             (after,) = pack(map(lift, tokens), looked_up)
             self._sql.run(_CHANGE, (after.epoch, after.kinds, after.looked_up, after.tokens, number))
             gone += [(lookup, number) for lookup in before.lookups()]
@@ -127,6 +142,35 @@ class Rotations:
     def has_tokens_before(self, epoch: int) -> bool:
         """Say whether a token is left of an epoch before ``epoch``; reads the whole table when there is none."""
         return bool(self._sql.rows(_LEFT, (epoch,)))
+
+    # --- the connectors' key -------------------------------------------------------------------------------------
+
+    def records_without_link(self, epoch: int) -> dict[str, int]:
+        """Return how many records of each partner have no token under ``epoch`` (2 or later) of ``K_link``."""
+        return {str(row[0]): int(row[1]) for row in self._sql.rows(_WITHOUT, (f"%.{epoch}:%",))} if epoch > 1 else {}
+
+    def forget_link(self, epoch: int, place: int, most: int) -> tuple[int | None, int]:
+        """Delete the tokens under ``epoch`` of ``K_link`` of at most ``most`` records from the number ``place`` on.
+
+        Return where to go on, None behind the last, and how many records had any.
+        """
+        rows, done = self._sql.rows(_EVERY, (place, most)), 0
+        for number, *columns in rows:
+            before = Packed(*columns)
+            tokens = before.unpack()
+            kept = [token for token in tokens if epoch_of(token.kind) != epoch]
+            if len(kept) == len(tokens):
+                continue
+            done += 1
+            self._sql.run_all(_FORGET, [(lookup, number) for lookup in before.lookups()])
+            if not kept:
+                self._sql.run(_FORGET_SET, (number,))
+                continue
+            (after,) = pack(kept, {base(token.kind) for token in tokens[: before.looked_up]})
+            self._sql.run(_CHANGE, (after.epoch, after.kinds, after.looked_up, after.tokens, number))
+            self._sql.run_all(_ADD, [(lookup, number) for lookup in sorted(set(after.lookups()))])
+        behind = rows[-1][0] + 1 if len(rows) == most else None
+        return (behind if behind is not None and behind < -_LOWEST else None), done
 
     def records_by_epoch(self) -> dict[int, int]:
         """Return how many records have their tokens under each epoch."""

@@ -6,6 +6,7 @@ from collections import Counter
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
+from connectors.kit.link_epochs import base
 from hub.store.identity_tables import absorbed, must_not_link
 from hub.store.tables import link, person, record, token_set
 from hub.store.token_set import count_of
@@ -42,7 +43,7 @@ class Statistics:
         shapes = select(token_set.c.kinds, func.count()).group_by(token_set.c.kinds)
         for kinds, records in self._connection.execute(shapes):
             for kind, count in count_of(kinds).items():
-                counted[kind] += count * records
+                counted[base(kind)] += count * records
         return dict(sorted(counted.items()))
 
     def kept_apart(self) -> int:

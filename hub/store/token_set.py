@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from connectors.kit.link_epochs import base
+
 LOOKUP_BYTES: Final = 8
 VALUE_BYTES: Final = 16
 _BYTES: Final = LOOKUP_BYTES + VALUE_BYTES
@@ -58,12 +60,12 @@ def pack(tokens: Iterable[IndexedToken], looked_up: Collection[str]) -> list[Pac
     """Return ``tokens`` epoch by epoch, those of the kinds ``looked_up`` first; each once, in the order of their
     (keyed) bits, which tells nothing."""
     found = []
-    ordered = sorted(set(tokens), key=lambda t: (t.epoch, t.kind not in looked_up, t.kind, t.lookup, t.value))
+    ordered = sorted(set(tokens), key=lambda t: (t.epoch, base(t.kind) not in looked_up, t.kind, t.lookup, t.value))
     for epoch, of_epoch in groupby(ordered, key=lambda t: t.epoch):
         held = list(of_epoch)
         kinds = " ".join(f"{kind}:{sum(1 for _ in each)}" for kind, each in groupby(held, key=lambda t: t.kind))
         packed = b"".join(t.lookup.to_bytes(LOOKUP_BYTES, "big", signed=True) + t.value for t in held)
-        found.append(Packed(epoch, kinds, sum(t.kind in looked_up for t in held), packed))
+        found.append(Packed(epoch, kinds, sum(base(t.kind) in looked_up for t in held), packed))
     return found
 
 

@@ -244,3 +244,20 @@ def test_a_directory_that_ran_out_can_still_be_renewed_and_changed(tmp_path: Pat
         (root / "directory.jws").read_text().strip(), folder.root.public_jwk, SystemClock().now(), 10
     )
     assert not renewed.partner("caf").is_active
+
+
+def test_the_root_makes_a_new_klink_for_every_partner_and_retires_the_old(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    run("init-root", str(root))
+    words = ("edge", "init", str(tmp_path / "caf"), "--partner", "caf", "--hub-url", "http://127.0.0.1:8400", "--json")
+    made = json.loads(run(*words, "--url", "http://127.0.0.1:8411").stdout)
+    run("partner", "add", made["identity"], "--root", str(root), "--fingerprint", made["fingerprint"])
+    before = (root / "caf.klink.jwe").read_text()
+    for _ in range(2):  # begun again, it goes on
+        done = json.loads(run("rotate-link", str(root), "--json").stdout)
+        assert (done["live"], done["retired"]) == ([1, 2], [])
+    assert (root / "caf.klink.jwe").read_text() != before
+    done = json.loads(run("rotate-link", str(root), "--retire", "1", "--json").stdout)
+    assert (done["live"], done["retired"]) == ([2], [1])
+    assert run("rotate-link", str(root), "--retire", "2").returncode == 1
+    assert (root / "root.json").stat().st_mode & 0o777 == 0o600

@@ -21,6 +21,9 @@ REFS = {
 }
 
 
+LINK = {"epoch": 2, "state": "two_epochs", "behind": [{"partner": "cpam", "records": 7}]}
+
+
 class _Hub:
     """Two looks later it is done."""
 
@@ -28,8 +31,8 @@ class _Hub:
         self.asked: list[str] = []
         self._shares = iter((0.25, 0.75))
 
-    def rotate(self, what: str, partner: str = "") -> dict[str, Any]:
-        self.asked.append(f"{what} {partner}".strip())
+    def rotate(self, what: str, partner: str = "", **of: object) -> dict[str, Any]:
+        self.asked.append(" ".join((what, *([partner] if partner else ()), *map(str, of.values()))))
         return _standing(0.0)
 
     def rotations(self) -> dict[str, Any]:
@@ -39,7 +42,11 @@ class _Hub:
 
 def _standing(share: float) -> dict[str, Any]:
     state = "done" if share == 1 else "running"
-    return {"pepper": {"epoch": 2, "state": state, "rewrapped": round(share * 400), "share": share}, "refs": [REFS]}
+    return {
+        "pepper": {"epoch": 2, "state": state, "rewrapped": round(share * 400), "share": share},
+        "refs": [REFS],
+        "link": LINK,
+    }
 
 
 @pytest.fixture
@@ -83,3 +90,14 @@ def test_the_refs_of_a_partner_and_who_has_not_come_for_them(hub: _Hub, tmp_path
 def test_one_thing_at_a_time(hub: _Hub, tmp_path: Any, words: tuple[str, ...]) -> None:
     assert _run(tmp_path, *words).exit_code == 2
     assert hub.asked == []
+
+
+def test_the_connectors_key_is_begun_and_retired_and_it_says_who_is_behind(hub: _Hub, tmp_path: Any) -> None:
+    begun = _run(tmp_path, "--link")
+    assert begun.exit_code == 0, begun.output
+    assert "epochs 1 and 2 are in use" in begun.output
+    assert "cpam: 7 record(s)" in begun.output
+    assert _run(tmp_path, "--retire-link-epoch", "1").exit_code == 0
+    assert _run(tmp_path, "--retire-link-epoch", "1", "--force").exit_code == 0
+    assert hub.asked == ["link", "retire_link 1 False", "retire_link 1 True"]
+    assert _run(tmp_path, "--link", "--pepper").exit_code == 2

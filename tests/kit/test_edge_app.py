@@ -20,6 +20,7 @@ from connectors.kit.edge import Edge
 from connectors.kit.edge_app import MAX_ORDER_BYTES, create_app
 from connectors.kit.edge_home import EdgeHome, EdgeSettings
 from connectors.kit.identity import parse_identity
+from connectors.kit.klink import with_new
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.pull import pull
 from connectors.kit.runtime import b64url
@@ -519,3 +520,21 @@ def test_another_partners_folder_is_refused(consortium: Consortium, tmp_path: Pa
     with pytest.raises(MaillonError):
         EdgeHome(tmp_path / "x").create(folder("cpam"), settings("caf"))
     assert PartnerSlug("caf") == consortium.edges["caf"].slug
+
+
+def test_a_new_klink_is_taken_beside_the_old_one_and_never_undone(consortium: Consortium) -> None:
+    """The edge then makes tokens under both; a file that lacks a key it has would leave records nobody finds."""
+    c = consortium
+    home, seal_key = c.homes["caf"], next(r for r in c.rows if r.slug == "caf").seal_key
+    before = c.root.seal_klink("caf", seal_key)
+    two = c.root.with_klinks(with_new(c.root.epochs))
+    home.join(c.root.public_jwk, c.root.fingerprint, c.directory(2), two.seal_klink("caf", seal_key), AT)
+    edge = Edge.open(home.path, FakeClock(AT))
+    try:
+        assert [each.epoch for each in (*edge.tokeniser.former, edge.tokeniser)] == [1, 2]
+        assert edge.store.links.standing().live == (1, 2)
+    finally:
+        edge.close()
+    assert join(c, klink=before).kind is ErrorKind.CONFLICT
+    other = c.root.with_klinks(with_new(c.root.epochs))
+    assert join(c, klink=other.seal_klink("caf", seal_key)).kind is ErrorKind.CONFLICT

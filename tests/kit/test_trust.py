@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.kit import seal
+from connectors.kit.klink import open_klink
 from connectors.kit.ledger.keys import log_keys, witness_keys
 from connectors.kit.runtime.clock import FakeClock, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -24,7 +25,6 @@ from connectors.kit.trust import (
     RotatingKeys,
     fingerprint,
     open_certified,
-    open_klink,
     subject_digest,
     verify_certified,
 )
@@ -217,9 +217,9 @@ def test_one_witness_cannot_count_for_two(root: Root, identity: SigningKey, seal
 
 def test_klink_reaches_the_edge_it_was_sealed_to_and_no_other(root: Root, sealing: SealKey) -> None:
     token = root.seal_klink("caf", sealing.public_jwk)
-    klink = open_klink(token, sealing, "caf", root.public_jwk)
+    (klink,) = open_klink(token, sealing, "caf", root.public_jwk)
     assert (klink.epoch, len(klink.key)) == (1, 32)
-    assert klink.key == open_klink(root.seal_klink("caf", sealing.public_jwk), sealing, "caf", root.public_jwk).key
+    assert klink.key == open_klink(root.seal_klink("caf", sealing.public_jwk), sealing, "caf", root.public_jwk)[-1].key
     assert klink.key.hex() not in repr(klink)
     for slug, key, signer, kind in (
         ("cpam", sealing, root.public_jwk, ErrorKind.WRONG_RECIPIENT),

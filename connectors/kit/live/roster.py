@@ -59,6 +59,7 @@ def follow(
             found = map_stream(stream, whose.formats[file.format], at)
             while batch := list(islice(found, BATCH)):
                 with store.batch():
+                    store.links.check(tokeniser)
                     for item in batch:
                         if isinstance(item, Quarantined):
                             report.aside[item.reason] += 1

@@ -43,11 +43,13 @@ Mark = Callable[[str, str], str]
 def marks_of(tokeniser: Tokeniser, request_digest: str) -> Mark:
     """Return what marks a value of an alphabet (``debut``, ``nir/3``, …) for the look of one request."""
     known: dict[tuple[str, str], str] = {}
+    # Under the oldest epoch, which every edge has, however far it has come: two sides of a look must always compare.
+    keyed = tokeniser.former[0] if tokeniser.former else tokeniser
 
     def mark(alphabet: str, value: str) -> str:
         if (alphabet, value) not in known:
             whole = "\x1f".join((request_digest, alphabet, value))
-            known[alphabet, value] = b64url.encode(tokeniser.token(_KIND, whole)[:_MARK_BYTES])
+            known[alphabet, value] = b64url.encode(keyed.token(_KIND, whole)[:_MARK_BYTES])
         return known[alphabet, value]
 
     return mark

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.trust import DirectoryPartner
-from hub.services import pepper_rotation, ref_rotation
+from hub.services import link_rotation, pepper_rotation, ref_rotation
 from hub.services.runtime import Hub
 from hub.services.signin import Principal
 from hub.web.common.http import answer, body
@@ -35,6 +35,13 @@ def routes(
         asked = body("rotation_request")
         if asked["what"] == "pepper":
             hub.writer.run(lambda uow: pepper_rotation.begin(uow, hub.keyring))
+        elif asked["what"] == "link":
+            hub.writer.run(link_rotation.begin)
+        elif asked["what"] == "retire_link":
+            epoch, force = asked.get("epoch"), asked.get("force", False)
+            if epoch is None:
+                raise MaillonError(ErrorKind.SCHEMA, "which epoch is needed", pointer="/epoch")
+            hub.writer.run(lambda uow: link_rotation.retire(uow, epoch, force=force))
         else:
             slug = asked.get("partner")
             if slug is None:
@@ -54,4 +61,8 @@ def routes(
 
 
 def _standing(uow: Any, hub: Hub) -> dict[str, Any]:
-    return {"pepper": pepper_rotation.status(uow, hub.keyring), "refs": ref_rotation.status(uow, hub.keyring)}
+    return {
+        "pepper": pepper_rotation.status(uow, hub.keyring),
+        "refs": ref_rotation.status(uow, hub.keyring),
+        "link": link_rotation.status(uow),
+    }
