@@ -25,6 +25,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import tokens_of
 from hub.cli.demo.deployment import Deployment, must, run_command
 from hub.cli.pull import statements
+from hub.cli.root import RootFolder
 
 SECONDS = 120.0
 BEFORE = 400
@@ -176,6 +177,71 @@ def _until(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < end
         time.sleep(0.3)
+
+
+def test_a_new_klink_while_dossiers_are_pulled(deployment: Deployment) -> None:
+    """Edges go over one after the other, one of them killed on the way; every dossier asked for meanwhile is whole."""
+    hub, root, home = (str(deployment.home(name)) for name in ("hub", "root", "departement"))
+    must(
+        *("consent", "grant", "--home", home, "--person", PERSON, "--notice", "accompagnement_global"),
+        *("--source", "caf", "--source", "departement", "--recipient", "departement:referent_parcours"),
+        *("--evidence", "E1", "--agent", "a.martin", "--second-agent", "b.durand"),
+    )
+    seen: list[tuple[set[str], list[Any], int]] = []
+
+    def look() -> None:
+        edge = Edge.open(deployment.home("departement"), SystemClock())
+        try:
+            ask = {"purpose": "accompagnement_global", "role": "referent_parcours", "agent": "a.martin", "case": "1"}
+            answer = pull(edge, PERSON, **ask)
+        finally:
+            edge.close()
+        held = {path for path, said in statements(answer.dossier) if "valeur" in said}
+        gaps = sorted((gap["source"], gap["outcome"]) for gap in answer.dossier["gaps"])
+        seen.append((held, gaps, len(answer.reports)))
+
+    def link() -> dict[str, Any]:
+        found: dict[str, Any] = must("index", "rotate", "--status", "--home", hub)["link"]
+        return found
+
+    def install(slug: str) -> None:
+        folder = deployment.home("root")
+        fingerprint = RootFolder.load(folder).root.fingerprint
+        must(
+            *("edge", "join", "--home", str(deployment.home(slug)), "--root-key", str(folder / "root.pub.jwk")),
+            *("--fingerprint", fingerprint, "--directory", str(folder / "directory.jws")),
+            *("--klink", str(folder / f"{slug}.klink.jwe")),
+        )
+        deployment.fleet.stop(slug, signal.SIGKILL)
+        deployment.start(slug)
+
+    look()
+    before = must("index", "stats", "--home", hub)
+    must("index", "rotate", "--link", "--home", hub)
+    must("rotate-link", root)
+    look()
+    for slug in ("caf", "departement"):
+        install(slug)
+        look()
+        deployment.fleet.stop(slug, signal.SIGKILL)
+        deployment.start(slug)
+        _until(lambda slug=slug: slug not in {each["partner"] for each in link()["behind"]})  # type: ignore[misc]
+        if slug == "caf":
+            assert run_command("index", "rotate", "--retire-link-epoch", "1", "--home", hub).code == 1
+        look()
+    must("index", "rotate", "--retire-link-epoch", "1", "--home", hub)
+    _until(lambda: link()["state"] == "done")
+    look()
+    must("rotate-link", root, "--retire", "1")
+    for slug in ("departement", "caf"):
+        install(slug)
+        look()
+    # The agreement of before, proved under the retired epoch, is still found to be hers.
+    assert seen[0][0]
+    assert seen[0][2] == 0
+    assert seen == [seen[0]] * len(seen)
+    after = must("index", "stats", "--home", hub)
+    assert {**after, "at": None} == {**before, "at": None}
 
 
 def test_every_rotation_under_traffic(deployment: Deployment, traffic: Traffic) -> None:
