@@ -163,6 +163,20 @@ def test_an_epoch_is_retired_when_every_partner_has_gone_over(world: World) -> N
     assert fsck(database, trust_of_home(database, world.directory), home=world.home.path).finding is None
 
 
+def test_records_only_a_reviewer_joined_go_over_too(world: World) -> None:
+    """By themselves they do not agree enough: told again as a correction, the index would keep what linked them."""
+    world.ok("operator", PATH, {"what": "link"})
+    made = {slug: _set(1, ("sgd", "sg_y")) for slug in ("caf", "cpam")}
+    for slug in made:
+        _register(world, slug, 1, made[slug])
+    (review,) = world.ok("dpo", "/v1/reviews/search", {"decided": False, "limit": 50})["reviews"]
+    decided = {"review_id": review["review_id"], "decision": "link", "reason": "essai"}
+    assert world.post("dpo", "/v1/reviews/decide", decided).status_code == 200
+    for slug in made:
+        _register(world, slug, 1, under(made[slug], 1, 2))
+    assert world.ok("operator", PATH, {"what": "retire_link", "epoch": 1})["link"]["state"] == "deleting"
+
+
 def test_what_was_forced_out_comes_back_under_the_new_epoch(world: World) -> None:
     ref = _register(world, "caf", 1, tokens(1))["ref"]
     world.ok("operator", PATH, {"what": "link"})
