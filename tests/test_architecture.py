@@ -35,7 +35,7 @@ def test_the_clock_is_read_in_one_place() -> None:
 
 def test_only_the_unit_of_work_and_the_edge_store_commit() -> None:
     assert holding(r"\.commit\(") == {"hub/store/session.py"}
-    assert holding(r"[\"']COMMIT[\"']") == {"connectors/kit/edge_store.py"}
+    assert holding(r"[\"']COMMIT[\"']") == {"connectors/kit/edge_database.py"}
 
 
 def test_identifiers_are_minted_in_one_place() -> None:

@@ -6,11 +6,12 @@ Sealed like the rest (``row_seal``), written in the store's own transactions. Of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.port import Json
 from connectors.kit.row_seal import RowSeal
 
@@ -36,28 +37,27 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """``execute`` and ``all_rows`` are the edge store's; whoever writes holds its ``batch()``."""
+    """See the module. Whoever writes holds the ``batch()`` of ``db``."""
 
-    execute: Callable[..., Any]
-    all_rows: Callable[..., list[tuple[Any, ...]]]
+    db: EdgeDatabase
     rows: RowSeal
 
     def prepare(self) -> None:
         """Make the tables that are not there yet."""
         for statement in _TABLES:
-            self.execute(statement)
+            self.db.execute(statement)
 
     def keep(self, key: bytes, format: str, until: int) -> None:
         """Keep the present state of a record, about to go. One that only says "no answer" is not worth it."""
-        held = self.all_rows("SELECT as_of, body FROM fragment WHERE key = ? AND format = ? AND NOT weak", key, format)
+        held = self.db.all("SELECT as_of, body FROM fragment WHERE key = ? AND format = ? AND NOT weak", key, format)
         for as_of, body in held:
             said = self.rows.unseal(body, b"fragment", key, format.encode())
             sealed = self.rows.seal(said, b"history", key, format.encode(), str(as_of).encode())
-            self.execute(
+            self.db.execute(
                 "INSERT INTO history (key, format, as_of, until, body) VALUES (?, ?, ?, ?, ?)",
                 *(key, format, as_of, until, sealed),
             )
-            self.execute(
+            self.db.execute(
                 "DELETE FROM history WHERE key = ?1 AND format = ?2 AND id NOT IN"
                 " (SELECT id FROM history WHERE key = ?1 AND format = ?2 ORDER BY id DESC LIMIT ?3)",
                 *(key, format, VERSIONS),
@@ -68,7 +68,7 @@ class Archive:
         found = [
             (number, key, format, as_of, until, body)
             for key in keys
-            for number, format, as_of, until, body in self.all_rows(
+            for number, format, as_of, until, body in self.db.all(
                 "SELECT id, format, as_of, until, body FROM history WHERE key = ?", key
             )
         ]
@@ -90,7 +90,7 @@ class Archive:
         """
         file, until = self.rows.key("file", file_digest.hex()), int(as_of.timestamp())
         gone = len(self._missing(format, file, until))
-        ((held,),) = self.all_rows("SELECT count(*) FROM fragment WHERE format = ?", format)
+        ((held,),) = self.db.all("SELECT count(*) FROM fragment WHERE format = ?", format)
         return (0, gone) if gone > most * held else (self.take_away(format, file, until), 0)
 
     def take_away(self, format: str, file: bytes, until: int) -> int:
@@ -98,26 +98,26 @@ class Archive:
         missing = self._missing(format, file, until)
         for key in missing:
             self.keep(key, format, until)
-            self.execute("DELETE FROM fragment WHERE key = ? AND format = ?", key, format)
-            self.execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
+            self.db.execute("DELETE FROM fragment WHERE key = ? AND format = ?", key, format)
+            self.db.execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return len(missing)
 
     def _missing(self, format: str, file: bytes, until: int) -> list[bytes]:
-        rows = self.all_rows(
+        rows = self.db.all(
             "SELECT key FROM fragment WHERE format = ? AND file <> ? AND as_of <= ?", format, file, until
         )
         return [key for (key,) in rows]
 
     def cursor(self, name: str) -> str | None:
         """Return where the feed ``name`` was left; ``None`` at the very beginning."""
-        rows = self.all_rows("SELECT body FROM cursor WHERE name = ?", name)
+        rows = self.db.all("SELECT body FROM cursor WHERE name = ?", name)
         return str(self.rows.unseal(rows[0][0], b"cursor", name.encode())["cursor"]) if rows else None
 
     def set_cursor(self, name: str, cursor: str, at: datetime) -> None:
         """Remember where the feed ``name`` was left."""
         body = self.rows.seal({"cursor": cursor}, b"cursor", name.encode())
-        self.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", name, int(at.timestamp()), body)
+        self.db.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", name, int(at.timestamp()), body)
 
     def drop_cursor(self, name: str) -> None:
         """Forget the feed ``name``."""
-        self.execute("DELETE FROM cursor WHERE name = ?", name)
+        self.db.execute("DELETE FROM cursor WHERE name = ?", name)

@@ -6,12 +6,11 @@ edge that is killed goes on where it was, and no record is told twice under the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from connectors.kit.birthplace import with_birthplace
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.link_epochs import epoch_of
 from connectors.kit.row_seal import RowSeal
@@ -42,68 +41,62 @@ class Standing:
         return self.through == self.of
 
 
+@dataclass(slots=True)
 class Links:
-    """``execute``, ``all_rows`` and ``batch`` are the edge store's."""
+    """See the module. Each write is a transaction, or part of one."""
 
-    def __init__(
-        self,
-        execute: Callable[..., Any],
-        all_rows: Callable[..., list[tuple[Any, ...]]],
-        batch: Callable[[], AbstractContextManager[None]],
-        rows: RowSeal,
-    ) -> None:
-        self._execute = execute
-        self._all = all_rows
-        self._batch = batch
-        self._rows = rows
-        self._tokeniser: Tokeniser | None = None
+    db: EdgeDatabase
+    rows: RowSeal
+    _tokeniser: Tokeniser | None = field(default=None, init=False, repr=False)
 
     def prepare(self) -> None:
         """Make the table if it is not there yet."""
-        self._execute(_TABLE)
+        self.db.execute(_TABLE)
 
     def hold(self, tokeniser: Tokeniser) -> None:
         """Take the epochs of ``tokeniser`` for this edge's; :meth:`apply` then brings the records held in line."""
         self._tokeniser = tokeniser
         live, retired = _said(tokeniser)
-        held = self._all("SELECT live, retired FROM link_epochs")
+        held = self.db.all("SELECT live, retired FROM link_epochs")
         if held == [(live, retired)]:
             return
         # Before this table was there, every record was of epoch 1.
         applied = None if not held and (live, retired) == ("1", "") else 0
-        with self._batch():
+        with self.db.batch():
             row = (live, retired, applied, applied is None)
-            self._execute("INSERT OR REPLACE INTO link_epochs VALUES (1, ?, ?, ?, ?)", *row)
+            self.db.execute("INSERT OR REPLACE INTO link_epochs VALUES (1, ?, ?, ?, ?)", *row)
 
     def check(self, tokeniser: Tokeniser) -> None:
         """Raise ``MaillonError(CONFIGURATION)`` when another process of this edge has opened a newer ``klink.jwe``:
         what this one keeps would not be found."""
-        held = self._all("SELECT live, retired FROM link_epochs")
+        held = self.db.all("SELECT live, retired FROM link_epochs")
         if held and held != [_said(tokeniser)]:
             raise MaillonError(ErrorKind.CONFIGURATION, "klink.jwe was replaced: restart this edge")
 
     def retired(self) -> frozenset[int]:
         """Return the epochs the hub is told nothing under."""
-        return frozenset(n for (told,) in self._all("SELECT retired FROM link_epochs") for n in map(int, told.split()))
+        return frozenset(
+            n for (told,) in self.db.all("SELECT retired FROM link_epochs") for n in map(int, told.split())
+        )
 
     def standing(self) -> Standing:
         """Return how far it is."""
-        (whole,) = self._all("SELECT count(*) FROM identity")[0]
-        for live, retired, applied in self._all("SELECT live, retired, applied FROM link_epochs"):
+        (whole,) = self.db.all("SELECT count(*) FROM identity")[0]
+        for live, retired, applied in self.db.all("SELECT live, retired, applied FROM link_epochs"):
             through = whole
             if applied is not None:
-                (through,) = self._all("SELECT count(*) FROM identity WHERE rowid <= ?", applied)[0]
+                (through,) = self.db.all("SELECT count(*) FROM identity WHERE rowid <= ?", applied)[0]
                 through = min(through, whole - 1)
             return Standing(tuple(map(int, live.split())), tuple(map(int, retired.split())), max(through, 0), whole)
         return Standing((1,), (), whole, whole)
 
     def is_told(self) -> bool:
         """Whether the hub was told of every record under every epoch."""
-        return all(told for (told,) in self._all("SELECT told FROM link_epochs"))
+        return all(told for (told,) in self.db.all("SELECT told FROM link_epochs"))
 
     def told(self) -> None:
         """Remember that it was."""
-        self._execute("UPDATE link_epochs SET told = 1 WHERE applied IS NULL")
+        self.db.execute("UPDATE link_epochs SET told = 1 WHERE applied IS NULL")
 
     def apply(self) -> int:
         """Make the tokens each record lacks; return how many had new ones: the hub is told of them again.
@@ -112,18 +105,18 @@ class Links:
         """
         changed, tokeniser = 0, self._tokeniser
         while tokeniser is not None and (cursor := self._applied()) is not None:
-            with self._batch():
+            with self.db.batch():
                 self.check(tokeniser)
-                page = self._all(_EVERY, cursor, PAGE)
+                page = self.db.all(_EVERY, cursor, PAGE)
                 changed += sum(self._bring_in_line(tokeniser, *row) for row in page)
-                self._execute("UPDATE link_epochs SET applied = ?", page[-1][0] if page else None)
+                self.db.execute("UPDATE link_epochs SET applied = ?", page[-1][0] if page else None)
         return changed
 
     def _applied(self) -> int | None:
-        return next((row[0] for row in self._all("SELECT applied FROM link_epochs")), None)
+        return next((row[0] for row in self.db.all("SELECT applied FROM link_epochs")), None)
 
     def _bring_in_line(self, tokeniser: Tokeniser, rowid: int, key: bytes, format: str, body: bytes) -> bool:
-        said = self._rows.unseal(body, b"identity", key, format.encode())
+        said = self.rows.unseal(body, b"identity", key, format.encode())
         held = TokenSet.from_wire(said["tokens"])
         try:
             made = tokens_of(with_birthplace(parse_identity(said["identity"])), tokeniser)
@@ -138,12 +131,12 @@ class Links:
         if set(tokens) == set(held.tokens):
             return False
         said = {**said, "tokens": TokenSet(tokens, held.flags).to_wire()}
-        sealed = self._rows.seal(said, b"identity", key, format.encode(), packed=False)
-        tag = self._rows.tag("identity", said)
-        self._execute("UPDATE identity SET tag = ?, body = ? WHERE rowid = ?", tag, sealed, rowid)
+        sealed = self.rows.seal(said, b"identity", key, format.encode(), packed=False)
+        tag = self.rows.tag("identity", said)
+        self.db.execute("UPDATE identity SET tag = ?, body = ? WHERE rowid = ?", tag, sealed, rowid)
         if not missing.without(_retired(tokeniser)).tokens:
             return False
-        self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
+        self.db.execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return True
 
 

@@ -9,11 +9,11 @@ the same table's answer: those registered before are gone through, and only thos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.identity import Identity, parse_identity
 from connectors.kit.rarity import UNKNOWN_SHARES, NameCount, NameShares
 from connectors.kit.row_seal import RowSeal
@@ -55,29 +55,21 @@ class Kept:
     """Whether every record held says what these shares say."""
 
 
+@dataclass(slots=True)
 class Names:
-    """``execute``, ``all_rows`` and ``batch`` are the edge store's."""
+    """See the module. Each write is a transaction, or part of one."""
 
-    def __init__(
-        self,
-        execute: Callable[..., Any],
-        all_rows: Callable[..., list[tuple[Any, ...]]],
-        batch: Callable[[], AbstractContextManager[None]],
-        rows: RowSeal,
-    ) -> None:
-        self._execute = execute
-        self._all = all_rows
-        self._batch = batch
-        self._rows = rows
-        self._latest: tuple[int, NameShares] = (0, UNKNOWN_SHARES)
+    db: EdgeDatabase
+    rows: RowSeal
+    _latest: tuple[int, NameShares] = field(default=(0, UNKNOWN_SHARES), init=False, repr=False)
 
     def prepare(self) -> None:
         """Make the table if it is not there yet."""
-        self._execute(_TABLE)
+        self.db.execute(_TABLE)
 
     def shares(self) -> NameShares:
         """Return the shares in force, those that know nothing when none are kept."""
-        version = next((row[0] for row in self._all("SELECT version FROM name_shares")), 0)
+        version = next((row[0] for row in self.db.all("SELECT version FROM name_shares")), 0)
         if version != self._latest[0]:
             content = self._content()
             self._latest = (version, NameShares(**content["shares"]))
@@ -85,7 +77,7 @@ class Names:
 
     def kept(self) -> Kept | None:
         """Return what is in force; ``None`` when every name is still unknown."""
-        for at, persons, applied in self._all("SELECT at, persons, applied FROM name_shares"):
+        for at, persons, applied in self.db.all("SELECT at, persons, applied FROM name_shares"):
             content, shares = self._content(), self.shares()
             sizes = len(shares.surnames), len(shares.givens)
             return Kept(content["source"], datetime.fromtimestamp(at, UTC), persons, *sizes, applied is None)
@@ -97,9 +89,9 @@ class Names:
         ``persons`` is in how many of the records held names were counted, 0 for a table none of them completed.
         """
         said = {each.name: getattr(shares, each.name) for each in fields(shares)}  # ``asdict`` would copy every name
-        body = self._rows.seal({"source": source, "shares": said}, b"name_shares")
-        with self._batch():
-            self._execute(
+        body = self.rows.seal({"source": source, "shares": said}, b"name_shares")
+        with self.db.batch():
+            self.db.execute(
                 "INSERT INTO name_shares VALUES (1, 1, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE SET"
                 " version = version + 1, at = excluded.at, persons = excluded.persons, applied = 0,"
                 " body = excluded.body",
@@ -113,7 +105,7 @@ class Names:
         of those further down.
         """
         count, persons = NameCount(), 0
-        held = self._all("SELECT count(*) FROM subject")[0][0]
+        held = self.db.all("SELECT count(*) FROM subject")[0][0]
         # Keys are keyed digests: those below a bound are a random draw of persons.
         bound = 256**_KEY_BYTES * most // max(held, most)
         last = b"\xff" * (_KEY_BYTES + 1) if held <= most else bound.to_bytes(_KEY_BYTES, "big")
@@ -128,8 +120,8 @@ class Names:
         Without any shares in force, as soon as ``enough`` persons are held; a table given is completed by the given
         names of the first records there are, for no table has them all.
         """
-        held = self._all("SELECT count(*) FROM subject")[0][0]
-        counted_in = next((row[0] for row in self._all("SELECT persons FROM name_shares")), None)
+        held = self.db.all("SELECT count(*) FROM subject")[0][0]
+        counted_in = next((row[0] for row in self.db.all("SELECT persons FROM name_shares")), None)
         if counted_in is None:
             if held < enough:
                 return False
@@ -149,38 +141,38 @@ class Names:
         """
         changed = through = 0
         while (cursor := self._applied()) is not None:
-            with self._batch():
+            with self.db.batch():
                 page = list(self._walk(_EVERY, after=cursor, pages=1))
                 changed += sum(self._bring_in_line(*row) for row in page)
-                self._execute("UPDATE name_shares SET applied = ?", page[-1][0] if page else None)
+                self.db.execute("UPDATE name_shares SET applied = ?", page[-1][0] if page else None)
             through += len(page)
             progress(through)
         return changed
 
     def _applied(self) -> int | None:
-        return next((row[0] for row in self._all("SELECT applied FROM name_shares")), None)
+        return next((row[0] for row in self.db.all("SELECT applied FROM name_shares")), None)
 
     def _bring_in_line(self, rowid: int, key: bytes, format: str, said: dict[str, Any]) -> bool:
         flags = {**said["tokens"]["flags"], **rarity_flags(_identity(said), self.shares())}
         if flags == said["tokens"]["flags"]:
             return False
         said = {**said, "tokens": {**said["tokens"], "flags": flags}}
-        body = self._rows.seal(said, b"identity", key, format.encode(), packed=False)
-        tag = self._rows.tag("identity", said)
-        self._execute("UPDATE identity SET tag = ?, body = ? WHERE rowid = ?", tag, body, rowid)
-        self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
+        body = self.rows.seal(said, b"identity", key, format.encode(), packed=False)
+        tag = self.rows.tag("identity", said)
+        self.db.execute("UPDATE identity SET tag = ?, body = ? WHERE rowid = ?", tag, body, rowid)
+        self.db.execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return True
 
     def _walk(self, query: str, *given: Any, after: int = 0, pages: int | None = None) -> Iterator[_Row]:
-        while rows := self._all(query, after, *given, PAGE):
+        while rows := self.db.all(query, after, *given, PAGE):
             for rowid, key, format, body in rows:
-                yield rowid, key, format, self._rows.unseal(body, b"identity", key, format.encode())
+                yield rowid, key, format, self.rows.unseal(body, b"identity", key, format.encode())
             after, pages = rows[-1][0], None if pages is None else pages - 1
             if pages == 0:
                 return
 
     def _content(self) -> dict[str, Any]:
-        content: dict[str, Any] = self._rows.unseal(self._all("SELECT body FROM name_shares")[0][0], b"name_shares")
+        content: dict[str, Any] = self.rows.unseal(self.db.all("SELECT body FROM name_shares")[0][0], b"name_shares")
         return content
 
 

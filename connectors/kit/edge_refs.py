@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
@@ -25,39 +26,31 @@ _KEEP: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
 class Refs:
-    """``execute``, ``all_rows`` and ``batch`` are the edge store's."""
+    """See the module. Each write is a transaction, or part of one."""
 
-    def __init__(
-        self,
-        execute: Callable[..., Any],
-        all_rows: Callable[..., list[tuple[Any, ...]]],
-        batch: Callable[[], AbstractContextManager[None]],
-        rows: RowSeal,
-    ) -> None:
-        self._execute = execute
-        self._all = all_rows
-        self._batch = batch
-        self._rows = rows
+    db: EdgeDatabase
+    rows: RowSeal
 
     def prepare(self) -> None:
         """Make the tables that are not there yet."""
         for statement in _TABLES:
-            self._execute(statement)
+            self.db.execute(statement)
 
     def set(self, key: bytes, ref: str, changes: int | None) -> None:
         """As ``EdgeStore.set_ref``, for the subject of this key. A former ref stands for the one it became: an answer
         may have been under way when the new ones came."""
-        with self._batch():
+        with self.db.batch():
             ref = self._present(ref)
-            sealed = self._rows.seal({"ref": ref}, b"ref", key)
-            if self._execute(_SET, self._rows.key("ref", ref), sealed, changes, key).rowcount == 0:
+            sealed = self.rows.seal({"ref": ref}, b"ref", key)
+            if self.db.execute(_SET, self.rows.key("ref", ref), sealed, changes, key).rowcount == 0:
                 raise MaillonError(ErrorKind.UNKNOWN_SUBJECT, "no such local id at this edge")
 
     def of(self, key: bytes) -> str | None:
         """As ``EdgeStore.ref_of``."""
-        rows = self._all("SELECT ref FROM subject WHERE key = ?", key)
-        return str(self._rows.unseal(rows[0][0], b"ref", key)["ref"]) if rows and rows[0][0] is not None else None
+        rows = self.db.all("SELECT ref FROM subject WHERE key = ?", key)
+        return str(self.rows.unseal(rows[0][0], b"ref", key)["ref"]) if rows and rows[0][0] is not None else None
 
     def local_of(self, ref: str) -> str | None:
         """As ``EdgeStore.local_of``."""
@@ -65,38 +58,38 @@ class Refs:
 
     def locals_of(self, ref: str, limit: int = -1) -> list[str]:
         """As ``EdgeStore.locals_of``; a former ref is understood until it is forgotten."""
-        ref_key = self._rows.key("ref", ref)
-        rows = self._all(_LOCAL, ref_key, limit)
+        ref_key = self.rows.key("ref", ref)
+        rows = self.db.all(_LOCAL, ref_key, limit)
         # No transaction: whoever replaced it in between wrote down as what, in the same one.
-        if not rows and (former := self._all(_FORMER, ref_key)):
-            rows = self._all(_LOCAL, former[0][0], limit)
-        return [str(self._rows.unseal(body, b"subject", key)["local_id"]) for key, body in rows]
+        if not rows and (former := self.db.all(_FORMER, ref_key)):
+            rows = self.db.all(_LOCAL, former[0][0], limit)
+        return [str(self.rows.unseal(body, b"subject", key)["local_id"]) for key, body in rows]
 
     def replace(self, pairs: Sequence[tuple[str, str]]) -> int:
         """Put new refs in the place of former ones, ``(former, new)``, which are understood from then on: all in one
         transaction. Return how many subjects had one. Doing it again changes nothing."""
         replaced = 0
-        with self._batch():
+        with self.db.batch():
             for former, new in pairs:
-                key, ref_key = self._rows.key("ref", former), self._rows.key("ref", new)
-                self._execute(_KEEP, key, ref_key, self._rows.seal({"ref": new}, b"former_ref", key))
-                for (subject,) in self._all("SELECT key FROM subject WHERE ref_key = ?", key):
-                    sealed = self._rows.seal({"ref": new}, b"ref", subject)
-                    self._execute("UPDATE subject SET ref_key = ?, ref = ? WHERE key = ?", ref_key, sealed, subject)
+                key, ref_key = self.rows.key("ref", former), self.rows.key("ref", new)
+                self.db.execute(_KEEP, key, ref_key, self.rows.seal({"ref": new}, b"former_ref", key))
+                for (subject,) in self.db.all("SELECT key FROM subject WHERE ref_key = ?", key):
+                    sealed = self.rows.seal({"ref": new}, b"ref", subject)
+                    self.db.execute("UPDATE subject SET ref_key = ?, ref = ? WHERE key = ?", ref_key, sealed, subject)
                     replaced += 1
         return replaced
 
     def keep_old_until(self, until: datetime) -> None:
         """Forget the former refs at ``until``: from then on the hub understands them no more either."""
-        with self._batch():
-            self._execute("UPDATE former_ref SET until = ? WHERE until IS NULL", int(until.timestamp()))
+        with self.db.batch():
+            self.db.execute("UPDATE former_ref SET until = ? WHERE until IS NULL", int(until.timestamp()))
 
     def forget_expired(self, at: datetime) -> None:
         """Forget former refs whose time was over before ``at``."""
-        with self._batch():
-            self._execute("DELETE FROM former_ref WHERE until < ?", int(at.timestamp()))
+        with self.db.batch():
+            self.db.execute("DELETE FROM former_ref WHERE until < ?", int(at.timestamp()))
 
     def _present(self, ref: str) -> str:
-        key = self._rows.key("ref", ref)
-        rows = self._all(_FORMER, key)
-        return str(self._rows.unseal(rows[0][1], b"former_ref", key)["ref"]) if rows else ref
+        key = self.rows.key("ref", ref)
+        rows = self.db.all(_FORMER, key)
+        return str(self.rows.unseal(rows[0][1], b"former_ref", key)["ref"]) if rows else ref

@@ -10,10 +10,8 @@ them one ``ref``, and from then on they answer as one.
 from __future__ import annotations
 
 import hmac
-import os
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,10 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from connectors.kit.edge_archive import Archive, Version
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.edge_links import Links
 from connectors.kit.edge_names import Names
 from connectors.kit.edge_refs import Refs
-from connectors.kit.edge_tables import PRAGMAS, SCHEMA_VERSION, TABLES
+from connectors.kit.edge_tables import SCHEMA_VERSION, TABLES
 from connectors.kit.edge_waiting import Waiting
 from connectors.kit.ledger.store import LogStore
 from connectors.kit.port import Json, Quarantined, Reason
@@ -32,11 +31,6 @@ from connectors.kit.review.looks import Looks
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
-
-try:
-    from pysqlite3 import dbapi2 as sqlite3
-except ImportError:  # no wheel for this machine
-    import sqlite3
 
 WEAK_ABSENCES = frozenset({"indisponible", "maintenance"})
 """Absences that say something of the moment, not of the person: they never replace what is already known."""
@@ -67,18 +61,16 @@ class Pending:
 class EdgeStore:
     """See the module. One object per process; safe to share between threads."""
 
-    def __init__(self, connection: Any, rows: RowSeal) -> None:
-        self._db = connection
-        self._lock = threading.RLock()
-        self._depth = 0
+    def __init__(self, db: EdgeDatabase, rows: RowSeal) -> None:
+        self._db = db
         self._rows = rows
-        self.archive = Archive(self._execute, self._all, rows)
-        self.waiting = Waiting(self._execute, self._all, rows)
-        self.looks = Looks(self._execute, self._all, rows)
-        self.refs = Refs(self._execute, self._all, self.batch, rows)
-        self.names = Names(self._execute, self._all, self.batch, rows)
-        self.links = Links(self._execute, self._all, self.batch, rows)
-        self.log = LogStore(self._execute, self._all, self.batch, rows)
+        self.archive = Archive(db, rows)
+        self.waiting = Waiting(db, rows)
+        self.looks = Looks(db, rows)
+        self.refs = Refs(db, rows)
+        self.names = Names(db, rows)
+        self.links = Links(db, rows)
+        self.log = LogStore(db, rows)
 
     @classmethod
     def open(cls, path: Path, key: bytes) -> Self:
@@ -88,43 +80,17 @@ class EdgeStore:
         version, and ``MaillonError(STORAGE)`` when the disk or SQLite refuses.
         """
         rows = RowSeal(key)
-        try:
-            # SQLite gives the WAL and the shared-memory file the mode of the database.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            for pragma in PRAGMAS:
-                db.execute(f"PRAGMA {pragma}")
-            store = cls(db, rows)
-            store._prepare()
-        except (OSError, sqlite3.Error) as error:
-            raise MaillonError(ErrorKind.STORAGE, f"edge store: {type(error).__name__}") from None
+        store = cls(EdgeDatabase.open(path), rows)
+        store._prepare()
         return store
 
     def close(self) -> None:
         """Fold the WAL into the file and close it."""
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._db.close()
+        self._db.close()
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
+    def batch(self) -> AbstractContextManager[None]:
         """Make every write inside one transaction: durable when the block ends, undone when it raises. May nest."""
-        with self._lock:
-            if self._depth:
-                yield
-                return
-            self._execute("BEGIN IMMEDIATE")
-            self._depth += 1
-            try:
-                yield
-                self._execute("COMMIT")
-            except BaseException:
-                # A full disk has already undone the transaction by itself; a refused COMMIT has not.
-                if self._db.in_transaction:
-                    self._execute("ROLLBACK")
-                raise
-            finally:
-                self._depth -= 1
+        return self._db.batch()
 
     # --- subjects -----------------------------------------------------------------------------------------------
 
@@ -139,12 +105,12 @@ class EdgeStore:
         key, wire = self._rows.key("subject", local_id), tokens.to_wire()
         said = {"identity": dict(identity_traits), "tokens": wire}
         tag = self._rows.tag("identity", said)
-        with self.batch():
-            if self._one("SELECT tag FROM identity WHERE key = ? AND format = ?", key, format) == (tag,):
+        with self._db.batch():
+            if self._db.one("SELECT tag FROM identity WHERE key = ? AND format = ?", key, format) == (tag,):
                 return False
             body = self._rows.seal(said, b"identity", key, format.encode(), packed=False)
-            self._execute("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)", key, format, tag, body)
-            self._execute(
+            self._db.execute("INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)", key, format, tag, body)
+            self._db.execute(
                 "INSERT INTO subject (key, body) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET changes = changes + 1",
                 *(key, self._rows.seal({"local_id": local_id}, b"subject", key)),
             )
@@ -153,7 +119,7 @@ class EdgeStore:
     def identity_of(self, local_id: str) -> Json | None:
         """Return the traits this partner holds of ``local_id``, later formats filling what earlier ones lack."""
         query, found = "SELECT key, format, body FROM identity WHERE key = ? ORDER BY format", Json()
-        for key, format, body in self._all(query, self._subject(local_id)):
+        for key, format, body in self._db.all(query, self._subject(local_id)):
             for name, value in self._rows.unseal(body, b"identity", key, format.encode())["identity"].items():
                 found.setdefault(name, value)
         return found or None
@@ -162,7 +128,7 @@ class EdgeStore:
         """Return the traits ``format`` last gave of ``local_id``, and whether it was in that very file; else None."""
         key, file = self._subject(local_id), self._rows.key("file", file_digest.hex())
         held = "SELECT i.body, f.file FROM identity i LEFT JOIN fragment f USING (key, format)"
-        row = self._one(f"{held} WHERE key = ? AND format = ?", key, format)
+        row = self._db.one(f"{held} WHERE key = ? AND format = ?", key, format)
         return row and (self._rows.unseal(row[0], b"identity", key, format.encode())["identity"], row[1] == file)
 
     def tokens_of(self, local_id: str) -> TokenSet | None:
@@ -231,26 +197,28 @@ class EdgeStore:
             statement.pop("date_collecte", None)
         tag = self._rows.tag("fragment", content)
         sections = self._rows.tag("sections", sorted({path.split(".", 1)[0] for path in statements}))
-        with self.batch():
-            row = self._one("SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format)
+        with self._db.batch():
+            row = self._db.one(
+                "SELECT tag, sections, as_of, weak FROM fragment WHERE key = ? AND format = ?", key, format
+            )
             if row is not None:
                 if (row[2] > moment and not row[3]) or (weak and not row[3]):
-                    self._execute("UPDATE fragment SET file = ? WHERE key = ? AND format = ?", file, key, format)
+                    self._db.execute("UPDATE fragment SET file = ? WHERE key = ? AND format = ?", file, key, format)
                     return Change.OLDER
                 if row[0] == tag:
-                    self._execute(
+                    self._db.execute(
                         "UPDATE fragment SET as_of = ?, file = ? WHERE key = ? AND format = ?",
                         *(moment, file, key, format),
                     )
                     return Change.UNCHANGED
                 self.archive.keep(key, format, moment)
             body = self._rows.seal({"statements": dict(statements)}, b"fragment", key, format.encode())
-            self._execute(
+            self._db.execute(
                 "INSERT OR REPLACE INTO fragment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 *(key, format, tag, sections, moment, weak, file, body),
             )
             if row is None or row[1] != sections:
-                self._execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
+                self._db.execute("UPDATE subject SET changes = changes + 1 WHERE key = ?", key)
         return Change.NEW if row is None else Change.UPDATED
 
     def fragment_of(self, local_id: str) -> Json | None:
@@ -269,21 +237,21 @@ class EdgeStore:
 
     def has_file(self, digest: bytes, mapping: str) -> bool:
         """Say whether the file of that SHA-256 was wholly ingested under this ``mapping`` version."""
-        row = self._one(
+        row = self._db.one(
             "SELECT 1 FROM file WHERE key = ? AND mapping = ?", self._rows.key("file", digest.hex()), mapping
         )
         return row is not None
 
     def remember_file(self, digest: bytes, mapping: str, at: datetime) -> None:
         """Remember that the file was wholly ingested."""
-        with self.batch():
+        with self._db.batch():
             key = self._rows.key("file", digest.hex())
-            self._execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", key, mapping, int(at.timestamp()))
+            self._db.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", key, mapping, int(at.timestamp()))
 
     def quarantine(self, entry: Quarantined, file_digest: bytes, format: str, at: datetime) -> bool:
         """Keep ``entry``; say whether it was not already there."""
-        with self.batch():
-            done = self._execute(
+        with self._db.batch():
+            done = self._db.execute(
                 "INSERT OR IGNORE INTO quarantine (file, format, position, path, reason, detail, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 self._rows.key("file", file_digest.hex()),
@@ -294,12 +262,12 @@ class EdgeStore:
 
     def forget_quarantined(self, file_digest: bytes) -> None:
         """Drop what was set aside of one file, which is about to be read again."""
-        with self.batch():
-            self._execute("DELETE FROM quarantine WHERE file = ?", self._rows.key("file", file_digest.hex()))
+        with self._db.batch():
+            self._db.execute("DELETE FROM quarantine WHERE file = ?", self._rows.key("file", file_digest.hex()))
 
     def quarantined(self, file_digest: bytes | None = None, limit: int = -1) -> list[Quarantined]:
         """Return what was set aside, of one file or of all, in order, at most ``limit`` (-1: all)."""
-        rows = self._all(
+        rows = self._db.all(
             "SELECT position, path, reason, detail FROM quarantine WHERE ?1 IS NULL OR file = ?1 ORDER BY id LIMIT ?2",
             *(None if file_digest is None else self._rows.key("file", file_digest.hex()), limit),
         )
@@ -307,7 +275,7 @@ class EdgeStore:
 
     def count(self) -> int:
         """Return how many subjects are held."""
-        return int(self._all("SELECT count(*) FROM subject")[0][0])
+        return int(self._db.all("SELECT count(*) FROM subject")[0][0])
 
     # --- single-use values ----------------------------------------------------------------------------------------
 
@@ -321,8 +289,8 @@ class EdgeStore:
 
     def forget_expired(self, at: datetime) -> None:
         """Drop single-use values that expired before ``at``: what they guarded is refused for its age by now."""
-        with self.batch():
-            self._execute("DELETE FROM seen WHERE expires_at < ?", int(at.timestamp()))
+        with self._db.batch():
+            self._db.execute("DELETE FROM seen WHERE expires_at < ?", int(at.timestamp()))
         self.refs.forget_expired(at)
 
     def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
@@ -332,13 +300,13 @@ class EdgeStore:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        with self.batch():
-            (version,) = self._all("PRAGMA user_version")[0]
+        with self._db.batch():
+            (version,) = self._db.all("PRAGMA user_version")[0]
             if version == 0:
                 for statement in TABLES.split(";\n"):
-                    self._execute(statement)
-                self._execute("INSERT INTO meta VALUES ('key_check', ?)", self._rows.key("check", ""))
-                self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO meta VALUES ('key_check', ?)", self._rows.key("check", ""))
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
                 raise MaillonError(ErrorKind.CONFIGURATION, f"edge store of schema version {version}")
             self.archive.prepare()
@@ -348,20 +316,20 @@ class EdgeStore:
             self.looks.prepare()
             self.refs.prepare()
             self.log.prepare()
-            check = self._one("SELECT value FROM meta WHERE name = 'key_check'")
+            check = self._db.one("SELECT value FROM meta WHERE name = 'key_check'")
             if check is None or not hmac.compare_digest(check[0], self._rows.key("check", "")):
                 raise MaillonError(ErrorKind.CONFIGURATION, "this key is not this edge store's")
 
     def _first_time(self, kind: str, value: str, expires_at: datetime) -> bool:
-        with self.batch():
+        with self._db.batch():
             row = (self._rows.key(kind, value), int(expires_at.timestamp()))
-            return bool(self._execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", *row).rowcount)
+            return bool(self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", *row).rowcount)
 
     def _subject(self, local_id: str) -> bytes:
         return self._rows.key("subject", local_id)
 
     def _same_person(self, key: bytes) -> list[bytes]:
-        rows = self._all(
+        rows = self._db.all(
             "SELECT key FROM subject WHERE key = ?1 OR ref_key = (SELECT ref_key FROM subject WHERE key = ?1)", key
         )
         return [row[0] for row in rows]
@@ -369,7 +337,7 @@ class EdgeStore:
     def _statements(self, keys: Iterable[bytes]) -> Json:
         ranked = []
         for key in keys:
-            for format, as_of, body in self._all("SELECT format, as_of, body FROM fragment WHERE key = ?", key):
+            for format, as_of, body in self._db.all("SELECT format, as_of, body FROM fragment WHERE key = ?", key):
                 for path, statement in self._rows.unseal(body, b"fragment", key, format.encode())["statements"].items():
                     ranked.append((path, statement.get("absence") not in WEAK_ABSENCES, as_of, format, key, statement))
         return {row[0]: row[-1] for row in sorted(ranked, key=lambda row: row[:-1])}
@@ -377,20 +345,6 @@ class EdgeStore:
     def _tokens(self, keys: Iterable[bytes]) -> TokenSet | None:
         sets = []
         for key in keys:
-            for format, body in self._all("SELECT format, body FROM identity WHERE key = ? ORDER BY format", key):
+            for format, body in self._db.all("SELECT format, body FROM identity WHERE key = ? ORDER BY format", key):
                 sets.append(TokenSet.from_wire(self._rows.unseal(body, b"identity", key, format.encode())["tokens"]))
         return TokenSet.merged(sets) if sets else None
-
-    def _execute(self, sql: str, *args: object) -> Any:
-        try:
-            return self._db.execute(sql, args)
-        except sqlite3.Error as error:
-            raise MaillonError(ErrorKind.STORAGE, f"edge store: {type(error).__name__}") from None
-
-    def _one(self, sql: str, *args: object) -> tuple[Any, ...] | None:
-        rows = self._all(sql, *args)
-        return rows[0] if rows else None
-
-    def _all(self, sql: str, *args: object) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return list(self._execute(sql, *args).fetchall())

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from connectors.kit.edge_store import Change, EdgeStore, sqlite3
+from connectors.kit.edge_database import sqlite3
+from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.identity import parse_identity
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.runtime.errors import ErrorKind, MaillonError

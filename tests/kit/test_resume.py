@@ -94,7 +94,7 @@ def test_cut_again_and_again_it_still_ends(ccas: PartnerFolder, store: EdgeStore
 def test_a_finished_file_leaves_no_place_behind(ccas: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:
     file = register(tmp_path / "a.csv", BATCH + 1)
     run(store, ccas, file)
-    assert store.archive.all_rows("SELECT count(*) FROM cursor") == [(0,)]
+    assert store._db.all("SELECT count(*) FROM cursor") == [(0,)]
 
 
 def test_another_mapping_and_another_file_begin_at_the_beginning(
@@ -138,7 +138,7 @@ def test_the_place_tells_nothing_of_the_file(ccas: PartnerFolder, store: EdgeSto
     file = register(tmp_path / "a.csv", BATCH + 1)
     with pytest.raises(Cut):
         run(store, ccas, file, 1)
-    ((name, body),) = store.archive.all_rows("SELECT name, body FROM cursor")
+    ((name, body),) = store._db.all("SELECT name, body FROM cursor")
     assert b"read" not in body
     report = run(store, ccas, file)
     assert report.digests[0].hex() not in name

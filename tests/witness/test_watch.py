@@ -38,7 +38,7 @@ def test_an_order_in_the_log_is_proven_and_its_text_goes(
     for number in (1, 4):
         serve(store, clock, log.leaves[number])
     assert watch.round() == Round(size=5, proven=2)
-    assert store._all("SELECT state, place, body FROM log_order ORDER BY place") == [(1, 1, None), (1, 4, None)]
+    assert store._db.all("SELECT state, place, body FROM log_order ORDER BY place") == [(1, 1, None), (1, 4, None)]
     asked = len(log.asked)
     assert watch.round() == Round(size=5)
     assert log.asked[asked:] == ["checkpoint"], "what is proven is not asked again"
@@ -198,7 +198,7 @@ def test_old_leaves_are_forgotten(store: EdgeStore, clock: FakeClock, log: FakeL
     watch.round()
     clock.advance(timedelta(days=367))
     watch.round()
-    assert store._all("SELECT count(*) FROM log_order") == [(0,)]
+    assert store._db.all("SELECT count(*) FROM log_order") == [(0,)]
 
 
 def test_a_round_that_takes_too_long_goes_on_in_the_next(store: EdgeStore, clock: FakeClock, log: FakeLog) -> None:

@@ -155,7 +155,7 @@ def test_of_two_stories_at_the_same_moment_one_is_signed(
 
     def ask(edge: EdgeStore, told: FakeLog) -> None:
         kept = edge.log
-        waiting = Barrier(kept.execute, kept.all_rows, kept.batch, kept.rows)
+        waiting = Barrier(kept.db, kept.rows)
         object.__setattr__(waiting, "meeting", meeting)
         witness = Witness(KEY, waiting, lambda: frozenset({LOG.verifier}), clock)
         answers.append(witness.add_checkpoint(told.request(known)))

@@ -7,13 +7,12 @@ by a crash. A tree is public; an order and what is kept as evidence are sealed l
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any, Final
+from typing import Final
 
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.clock import from_epoch, to_epoch
 from consent.ledger.checkpoint import VerifierKey
@@ -82,35 +81,33 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class LogStore:
-    """``execute``, ``all_rows`` and ``batch`` are the edge store's; each write is a transaction, or part of one."""
+    """See the module. Each write is a transaction, or part of one."""
 
-    execute: Callable[..., Any]
-    all_rows: Callable[..., list[tuple[Any, ...]]]
-    batch: Callable[[], AbstractContextManager[None]]
+    db: EdgeDatabase
     rows: RowSeal
 
     def prepare(self) -> None:
         """Make the tables that are not there yet."""
         for statement in _TABLES:
-            self.execute(statement)
+            self.db.execute(statement)
 
     # --- the tree -------------------------------------------------------------------------------------------------
 
     def tree(self, keys: frozenset[VerifierKey]) -> WitnessState:
         """Return the last tree verified of the log whose ``keys`` (one name, at least one) are given."""
         (origin,) = {key.name for key in keys}
-        rows = self.all_rows("SELECT size, root, note FROM log_tree WHERE origin = ?", origin)
+        rows = self.db.all("SELECT size, root, note FROM log_tree WHERE origin = ?", origin)
         return WitnessState(origin, keys, *rows[0]) if rows else WitnessState(origin, keys)
 
     def advance(self, old: WitnessState, new: WitnessState) -> bool:
         """Put ``new`` in the place of ``old``, durably; ``False``, and nothing done, when ``old`` is there no more."""
-        with self.batch():
+        with self.db.batch():
             if not old.note:
-                done = self.execute(
+                done = self.db.execute(
                     "INSERT OR IGNORE INTO log_tree VALUES (?, ?, ?, ?)", new.origin, new.size, new.root, new.note
                 )
             else:
-                done = self.execute(
+                done = self.db.execute(
                     "UPDATE log_tree SET size = ?, root = ?, note = ? WHERE origin = ? AND size = ? AND root = ?",
                     *(new.size, new.root, new.note, new.origin, old.size, old.root),
                 )
@@ -123,8 +120,8 @@ class LogStore:
         it was known."""
         hashed = leaf_hash(leaf)
         body = self.rows.seal({"order": order, "ref": ref}, b"log_order", hashed)
-        with self.batch():
-            done = self.execute(
+        with self.db.batch():
+            done = self.db.execute(
                 "INSERT OR IGNORE INTO log_order VALUES (?, ?, ?, NULL, ?)",
                 *(hashed, OrderState.WAITING, to_epoch(at), body),
             )
@@ -132,29 +129,27 @@ class LogStore:
 
     def unproven(self, limit: int = -1) -> list[KeptOrder]:
         """Return up to ``limit`` (-1: all) orders not shown to be in the log: those never found missing first."""
-        found = self.all_rows(
-            "SELECT leaf, state, at FROM log_order WHERE state <> 1 ORDER BY state, at LIMIT ?", limit
-        )
+        found = self.db.all("SELECT leaf, state, at FROM log_order WHERE state <> 1 ORDER BY state, at LIMIT ?", limit)
         return [KeptOrder(leaf, OrderState(state), from_epoch(at)) for leaf, state, at in found]
 
     def order_of(self, kept: KeptOrder) -> str:
         """Return the JWS of an order not shown to be in the log."""
-        ((body,),) = self.all_rows("SELECT body FROM log_order WHERE leaf = ?", kept.leaf_hash)
+        ((body,),) = self.db.all("SELECT body FROM log_order WHERE leaf = ?", kept.leaf_hash)
         return str(self.rows.unseal(body, b"log_order", kept.leaf_hash)["order"])
 
     def count_unproven(self) -> int:
         """Return how many orders are not shown to be in the log."""
-        return int(self.all_rows("SELECT count(*) FROM log_order WHERE state <> 1")[0][0])
+        return int(self.db.all("SELECT count(*) FROM log_order WHERE state <> 1")[0][0])
 
     def oldest_waiting(self) -> datetime | None:
         """Return when the oldest order came that nobody could say anything of yet, ``None`` when there is none."""
-        ((oldest,),) = self.all_rows("SELECT min(at) FROM log_order WHERE state = ?", OrderState.WAITING)
+        ((oldest,),) = self.db.all("SELECT min(at) FROM log_order WHERE state = ?", OrderState.WAITING)
         return None if oldest is None else from_epoch(oldest)
 
     def proven(self, leaf_hash: bytes, place: int, at: datetime) -> None:
         """Note that the leaf was shown to stand at ``place``: the order itself goes, its leaf stays."""
-        with self.batch():
-            self.execute(
+        with self.db.batch():
+            self.db.execute(
                 "UPDATE log_order SET state = ?, place = ?, body = NULL WHERE leaf = ?",
                 *(OrderState.PROVEN, place, leaf_hash),
             )
@@ -162,14 +157,14 @@ class LogStore:
 
     def missing(self, kept: KeptOrder, evidence: bytes, at: datetime) -> bool:
         """Note that the log cannot show the leaf, and raise the alarm; say whether it is a new one."""
-        with self.batch():
-            self.execute("UPDATE log_order SET state = ? WHERE leaf = ?", OrderState.MISSING, kept.leaf_hash)
+        with self.db.batch():
+            self.db.execute("UPDATE log_order SET state = ? WHERE leaf = ?", OrderState.MISSING, kept.leaf_hash)
             return self.raise_alarm(Alarm.ORDER_MISSING, kept.leaf_hash, at, evidence)
 
     def forget_proven(self, before: datetime) -> None:
         """Drop the leaves shown to be in the log whose orders are older than ``before``."""
-        with self.batch():
-            self.execute("DELETE FROM log_order WHERE state = ? AND at < ?", OrderState.PROVEN, to_epoch(before))
+        with self.db.batch():
+            self.db.execute("DELETE FROM log_order WHERE state = ? AND at < ?", OrderState.PROVEN, to_epoch(before))
 
     # --- alarms ---------------------------------------------------------------------------------------------------
 
@@ -180,8 +175,8 @@ class LogStore:
         """
         place = (b"log_alarm", code.encode(), about)
         body = self.rows.seal({"evidence": evidence.decode()}, *place) if evidence else None
-        with self.batch():
-            done = self.execute(
+        with self.db.batch():
+            done = self.db.execute(
                 "INSERT INTO log_alarm (code, about, since, evidence) VALUES (?, ?, ?, ?) ON CONFLICT (code, about)"
                 " DO UPDATE SET ended = NULL, evidence = coalesce(evidence, excluded.evidence) WHERE ended IS NOT NULL",
                 *(code, about, to_epoch(at), body),
@@ -190,23 +185,23 @@ class LogStore:
 
     def end_alarm(self, code: Alarm, about: bytes, at: datetime) -> None:
         """End an alarm whose cause is gone."""
-        with self.batch():
-            self.execute(
+        with self.db.batch():
+            self.db.execute(
                 "UPDATE log_alarm SET ended = ? WHERE code = ? AND about = ? AND ended IS NULL",
                 *(to_epoch(at), code, about),
             )
 
     def settle(self, number: int, at: datetime) -> bool:
         """End alarm ``number`` because a person dealt with it; say whether it was there and not ended."""
-        with self.batch():
-            done = self.execute(
+        with self.db.batch():
+            done = self.db.execute(
                 "UPDATE log_alarm SET ended = ? WHERE number = ? AND ended IS NULL", to_epoch(at), number
             )
         return bool(done.rowcount)
 
     def alarms(self, *, ended: bool = False) -> list[Raised]:
         """Return the alarms in force, with those that ended when asked, oldest first."""
-        found = self.all_rows(
+        found = self.db.all(
             "SELECT number, code, about, since, ended, evidence FROM log_alarm WHERE ended IS NULL OR ?"
             " ORDER BY number",
             ended,
@@ -224,10 +219,10 @@ class LogStore:
         ]
 
     def _ref_of(self, about: bytes) -> str:
-        bodies = self.all_rows("SELECT body FROM log_order WHERE leaf = ? AND body IS NOT NULL", about)
+        bodies = self.db.all("SELECT body FROM log_order WHERE leaf = ? AND body IS NOT NULL", about)
         return next((str(self.rows.unseal(body, b"log_order", about).get("ref", "")) for (body,) in bodies), "")
 
     def counts(self) -> dict[str, int]:
         """Return how many alarms of each code are in force."""
-        found = self.all_rows("SELECT code, count(*) FROM log_alarm WHERE ended IS NULL GROUP BY code ORDER BY code")
+        found = self.db.all("SELECT code, count(*) FROM log_alarm WHERE ended IS NULL GROUP BY code ORDER BY code")
         return dict(found)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
+from connectors.kit.edge_database import EdgeDatabase
 from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.clock import from_epoch, to_epoch
 
@@ -26,30 +27,29 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """``execute`` and ``all_rows`` are the edge store's; whoever writes holds its ``batch()``."""
+    """See the module. Whoever writes holds the ``batch()`` of ``db``."""
 
-    execute: Callable[..., Any]
-    all_rows: Callable[..., list[tuple[Any, ...]]]
+    db: EdgeDatabase
     rows: RowSeal
 
     def prepare(self) -> None:
         """Make the table if it is not there yet."""
-        self.execute(_TABLE)
+        self.db.execute(_TABLE)
 
     def keep(self, review_id: str, local_ids: Sequence[str], fields: Sequence[str], at: datetime) -> None:
         """Write one look down."""
         said = {"review_id": review_id, "local_ids": list(local_ids), "fields": list(fields)}
         sealed = self.rows.seal(said, b"look", str(to_epoch(at)).encode())
-        self.execute("INSERT INTO look (at, body) VALUES (?, ?)", to_epoch(at), sealed)
+        self.db.execute("INSERT INTO look (at, body) VALUES (?, ?)", to_epoch(at), sealed)
 
     def since(self, at: datetime) -> int:
         """Return how many looks there were from ``at`` on."""
-        return int(self.all_rows("SELECT count(*) FROM look WHERE at >= ?", to_epoch(at))[0][0])
+        return int(self.db.all("SELECT count(*) FROM look WHERE at >= ?", to_epoch(at))[0][0])
 
     def list(self, limit: int = -1) -> list[Look]:
         """Return up to ``limit`` looks (-1: all), the latest first."""
         found = []
-        for number, at, body in self.all_rows("SELECT number, at, body FROM look ORDER BY number DESC LIMIT ?", limit):
+        for number, at, body in self.db.all("SELECT number, at, body FROM look ORDER BY number DESC LIMIT ?", limit):
             said = self.rows.unseal(body, b"look", str(at).encode())
             found.append(
                 Look(number, from_epoch(at), said["review_id"], tuple(said["local_ids"]), tuple(said["fields"]))
