@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
-from uuid import UUID
 
 from consent.ledger import envelope
 from consent.ledger.exact import LedgerError, is_one, utf8
-from consent.ledger.jws import Jws, from_base64url, to_base64url
+from consent.ledger.jws import Jws, from_base64url
 from consent.ledger.leaf import SALT_BYTES, EventClass, Leaf
 from consent.ledger.merkle import leaf_hash
+from consent.ledger.opening import OPENING, opening_members, read_leaf
 from consent.ledger.proof import LogProof
-from consent.ledger.receipt import OPENING, instant, read_leaf
 from consent.ledger.verify import TrustedKeys, verify_proof
 
 TYPE: Final = "maillon-erasure-receipt"
@@ -41,12 +40,7 @@ class ErasureReceipt:
             "v": 1,
             "type": TYPE,
             "erasure": dict(self.body),
-            "event": {
-                "event_id": str(UUID(bytes=self.leaf.event_id)),
-                "at": instant(self.leaf.at_us),
-                "r32": to_base64url(self.r32),
-                "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
-            },
+            "event": opening_members(self.leaf, self.r32),
             "proof": utf8(self.proof, "receipt_form"),
         }
 

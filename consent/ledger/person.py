@@ -21,7 +21,7 @@ from consent.ledger.envelope import Link
 from consent.ledger.exact import HASH_BYTES, LedgerError, is_one
 from consent.ledger.jws import from_base64url, to_base64url
 from consent.ledger.leaf import EVENT_ID_BYTES, EventClass, Leaf
-from consent.ledger.receipt import OPENING, instant, microseconds, read_leaf, uuid_bytes
+from consent.ledger.opening import OPENING, instant, microseconds, opening_members, read_leaf, uuid_bytes
 
 TYPE: Final = "maillon-person"
 READ: Final = "access:log:read"
@@ -50,10 +50,7 @@ class Shown:
         """Return the JSON object."""
         return {
             "class": self.leaf.event_class.value,
-            "event_id": str(UUID(bytes=self.leaf.event_id)),
-            "at": instant(self.leaf.at_us),
-            "r32": to_base64url(self.r32),
-            "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
+            **opening_members(self.leaf, self.r32),
             "envelope": {"v": 1, "body": self.body, "subject": None if self.link is None else self.link.to_wire()},
             "index": self.index,
             "path": [to_base64url(each) for each in self.path],

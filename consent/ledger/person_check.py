@@ -14,8 +14,8 @@ from consent.ledger.jws import open_record, to_base64url
 from consent.ledger.leaf import EventClass
 from consent.ledger.merkle import leaf_hash, verify_inclusion
 from consent.ledger.note import split_note
+from consent.ledger.opening import instant
 from consent.ledger.person import ERASED, FORM, READ, TYPE, VIEW, Bare, Closed, Removal, Shown, as_list, member
-from consent.ledger.receipt import instant
 from consent.ledger.verify import TrustedKeys, check_time
 
 _MEMBERS: Final = {"v", "type", "checkpoint", "chains", "also", "removals"}

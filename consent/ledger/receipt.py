@@ -6,33 +6,27 @@ its commitment), and a ``.tlog-proof`` with the signed checkpoint and its cosign
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
-from uuid import UUID
 
 import rfc8785
 
 from consent.ledger import envelope
 from consent.ledger.dictionary import DICTIONARY
 from consent.ledger.envelope import Link
-from consent.ledger.exact import HASH_BYTES, LedgerError, is_one, utf8
+from consent.ledger.exact import LedgerError, is_one, utf8
 from consent.ledger.jws import from_base64url, read_object, to_base64url
-from consent.ledger.leaf import SALT_BYTES, EventClass, Leaf, commitment
+from consent.ledger.leaf import SALT_BYTES, EventClass, Leaf
 from consent.ledger.merkle import leaf_hash
+from consent.ledger.opening import OPENING, opening_members, read_leaf
 
 TYPE: Final = "maillon-receipt"
 MAX_BYTES: Final = 4096
 """What a receipt should fit in; past it, the record inside is deflated."""
 MAX_RECORD: Final = 1 << 17
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_INSTANT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _MEMBERS: Final = {"v", "type", "record", "notice_sha256", "event", "proof"}
-OPENING: Final = frozenset({"event_id", "at", "r32", "ciphertext_digest"})
-"""The members that, with the payload, make a leaf again."""
 _EVENT: Final = OPENING | {"class", "subject"}
 
 
@@ -61,10 +55,7 @@ class Receipt:
             "notice_sha256": self.notice_sha256,
             "event": {
                 "class": self.leaf.event_class.value,
-                "event_id": str(UUID(bytes=self.leaf.event_id)),
-                "at": instant(self.leaf.at_us),
-                "r32": to_base64url(self.r32),
-                "ciphertext_digest": to_base64url(self.leaf.ciphertext_digest),
+                **opening_members(self.leaf, self.r32),
                 "subject": None if self.link is None else self.link.to_wire(),
             },
             "proof": utf8(self.proof, "receipt_form"),
@@ -94,53 +85,9 @@ class Receipt:
             raise LedgerError("receipt_form") from None
 
 
-def read_leaf(event_class: EventClass, opening: object, payload: bytes) -> Leaf:
-    """Return the leaf of ``payload`` from the members :data:`OPENING` of a JSON object.
-
-    Raises ``LedgerError("receipt_form")``.
-    """
-    if not isinstance(opening, Mapping) or set(opening) != OPENING:
-        raise LedgerError("receipt_form")
-    return Leaf(
-        event_class,
-        uuid_bytes(opening["event_id"]),
-        microseconds(opening["at"]),
-        commitment(from_base64url(opening["r32"], "receipt_form", SALT_BYTES), payload),
-        from_base64url(opening["ciphertext_digest"], "receipt_form", HASH_BYTES),
-    )
-
-
 def leaf_hash_of(receipt: Receipt) -> bytes:
     """Return the hash of the leaf the receipt is about (32 bytes)."""
     return leaf_hash(receipt.leaf.encode())
-
-
-def instant(at_us: int) -> str:
-    """Return microseconds since 1970 as RFC 3339 UTC with six digits. Raises ``LedgerError("instant")``."""
-    try:
-        return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    except OverflowError:
-        raise LedgerError("instant") from None
-
-
-def microseconds(text: object) -> int:
-    """Return the microseconds since 1970 that :func:`instant` wrote; raises ``LedgerError("receipt_form")``."""
-    try:
-        if not isinstance(text, str) or _INSTANT.fullmatch(text) is None:
-            raise ValueError
-        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
-    except ValueError:
-        raise LedgerError("receipt_form") from None
-
-
-def uuid_bytes(text: object) -> bytes:
-    """Return the 16 bytes of a UUID in its one spelling; raises ``LedgerError("receipt_form")``."""
-    try:
-        if not isinstance(text, str) or str(UUID(text)) != text:
-            raise ValueError
-        return UUID(text).bytes
-    except ValueError:
-        raise LedgerError("receipt_form") from None
 
 
 def _open_record(record: str) -> Any:

@@ -18,8 +18,9 @@ from consent.ledger.keychange import Action, KeyChange, KeyHistory, KeySpan
 from consent.ledger.leaf import EventClass
 from consent.ledger.merkle import leaf_hash
 from consent.ledger.note import split_note
+from consent.ledger.opening import instant, read_leaf
 from consent.ledger.proof import LogProof, Policy
-from consent.ledger.receipt import Receipt, instant, leaf_hash_of, read_leaf
+from consent.ledger.receipt import Receipt, leaf_hash_of
 from consent.ledger.replay import Fault, Reveal, replay
 
 __all__ = ["Fault", "Reveal", "TrustedKeys", "Verdict", "replay", "verify_proof", "verify_receipt"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consent.ledger.jws import to_base64url
-from consent.ledger.receipt import instant
+from consent.ledger.opening import instant
 from hub.log_check.finding import wrong
 from hub.log_check.snapshot import Snapshot
 

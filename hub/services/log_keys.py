@@ -6,17 +6,15 @@ All of it is public: a key change is an event about no one, and its proof is as 
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection
 
-from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger import merkle
 from consent.ledger.keychange import Action, KeyChange, KeyHistory, KeySpan
 from consent.ledger.note import VerifierKey
+from consent.ledger.opening import opening_members
 from consent.ledger.proof import LogProof
-from consent.ledger.receipt import instant
 from consent.ledger.tile import TileReader
 from hub.store.in_force import LogKeyChange, log_key_changes
 from hub.store.log import Log, StoredCheckpoint
@@ -62,15 +60,9 @@ def _shown(log: Log, history: KeyHistory, change: LogKeyChange, index: int) -> d
     best = max(fit, key=lambda each: (len(log.cosignatures(each.size)), each.size))
     hashes = merkle.inclusion_proof(index, best.size, TileReader(best.size, log.tile))
     note = best.note + b"".join(each.line for each in log.cosignatures(best.size))
-    leaf = change.opening.leaf
     return {
         "action": change.action.value,
         "vkey": change.vkey,
-        "event": {
-            "event_id": str(UUID(bytes=leaf.event_id)),
-            "at": instant(leaf.at_us),
-            "r32": b64url.encode(change.opening.r32),
-            "ciphertext_digest": b64url.encode(leaf.ciphertext_digest),
-        },
+        "event": opening_members(change.opening.leaf, change.opening.r32),
         "proof": LogProof(index, hashes, note).encode().decode(),
     }

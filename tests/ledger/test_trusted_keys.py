@@ -9,7 +9,7 @@ import pytest
 
 from consent.ledger.keychange import Action, KeyChange
 from consent.ledger.leaf import EventClass, Leaf, commitment
-from consent.ledger.receipt import instant
+from consent.ledger.opening import instant
 from consent.ledger.verify import KEYS_TYPE, TrustedKeys, verify_receipt
 from tests.ledger.collector import KEYS, SALT, Story, b64, jwk, prove, public_of
 from tests.ledger.test_jws import directory

@@ -23,8 +23,9 @@ from consent.ledger.jws import collectors_of
 from consent.ledger.keychange import KeyHistory
 from consent.ledger.leaf import EventClass, Leaf, commitment
 from consent.ledger.note import VerifierKey
+from consent.ledger.opening import instant
 from consent.ledger.proof import LogProof
-from consent.ledger.receipt import MAX_BYTES, Receipt, instant, leaf_hash_of
+from consent.ledger.receipt import MAX_BYTES, Receipt, leaf_hash_of
 from consent.ledger.verify import TrustedKeys, Verdict, verify_receipt
 from tests.kit.world import World
 from tests.ledger.collector import (
