@@ -6,10 +6,10 @@ has to answer at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger.exact import LedgerError
@@ -24,6 +24,17 @@ MAX_RECEIPT: Final = 64 * 1024
 MAX_COPY: Final = 256 * 1024 * 1024
 MAX_KEYS: Final = 4 * 1024 * 1024
 _DIGEST_GROUPS: Final = 16
+
+
+class _Verdict(Protocol):
+    """A verdict. ``code`` is None when it holds."""
+
+    @property
+    def code(self) -> str | None:
+        """What is wrong."""
+
+
+_V = TypeVar("_V", bound=_Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +97,19 @@ def read_receipt(path: Path) -> dict[str, Any]:
 
 def check_receipt(value: Mapping[str, Any], keys: TrustedKeys) -> Checked:
     """Return what the receipt ``value`` is worth. Short of witnesses it is checked once more without them."""
-    verdict, is_witnessed = verify_receipt(value, keys), True
-    if verdict.code == "quorum":
-        verdict, is_witnessed = verify_receipt(value, replace(keys, witnesses=frozenset(), quorum=0, faulty=0)), False
+    verdict, is_witnessed = verify_either_way(verify_receipt, value, keys)
     return Checked(verdict, is_witnessed, digest_of(value) if verdict.holds else "")
+
+
+def verify_either_way(
+    verify: Callable[[Mapping[str, Any], TrustedKeys], _V], value: Mapping[str, Any], keys: TrustedKeys
+) -> tuple[_V, bool]:
+    """Return what ``verify`` says of ``value``, and whether enough witnesses stand behind it: short of them it is
+    checked once more on the log's word alone."""
+    verdict = verify(value, keys)
+    if verdict.code != "quorum":
+        return verdict, True
+    return verify(value, replace(keys, witnesses=frozenset(), quorum=0, faulty=0)), False
 
 
 def digest_of(value: Mapping[str, Any]) -> str:
