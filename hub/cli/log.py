@@ -20,8 +20,9 @@ from hub.cli.log_person import person_command
 from hub.cli.output import json_option, print_answer
 from hub.home import HubHome
 from hub.keyring import Keyring
-from hub.services.log_keys import key_changes
+from hub.services.log_keys import proved
 from hub.store.engine import open_engine
+from hub.store.in_force import log_key_changes
 from hub.store.log import Log
 
 
@@ -107,6 +108,9 @@ def _changes(home: Path, hub_url: str | None) -> dict[str, Any] | None:
     try:
         with engine.connect() as connection, connection.begin():
             log = Log(connection, SystemClock().now())
-            return key_changes(connection, log, Keyring.load(files.keyring).system_key) if log.size() else None
+            if not log.size():
+                return None
+            # With the keyring alone: a unit of work would open secrets.db, which belongs to the hub that runs.
+            return proved(log, *log_key_changes(connection, Keyring.load(files.keyring).system_key))
     finally:
         engine.dispose()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
-
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from consent.ledger import merkle
 from consent.ledger.keychange import Action, KeyChange, KeyHistory, KeySpan
@@ -18,14 +16,22 @@ from consent.ledger.proof import LogProof
 from consent.ledger.tile import TileReader
 from hub.store.in_force import LogKeyChange, log_key_changes
 from hub.store.log import Log, StoredCheckpoint
+from hub.store.session import UnitOfWork
 
 
-def key_changes(connection: Connection, log: Log, system_key: bytes) -> dict[str, Any]:
+def key_changes(uow: UnitOfWork) -> dict[str, Any]:
     """Return ``{log, key_changes}`` as a keys file has them (``consent.ledger.verify.TrustedKeys``).
+
+    Raises as :func:`proved`.
+    """
+    return proved(uow.log, *log_key_changes(uow.connection, uow.secrets.system_key))
+
+
+def proved(log: Log, first: list[str], changes: list[LogKeyChange]) -> dict[str, Any]:
+    """Return the same for whoever has no unit of work: of the keys trusted from the start and every change since.
 
     Raises ``MaillonError``: ``NOT_FOUND`` for a log without a key, ``STORAGE`` when no checkpoint proves a change.
     """
-    first, changes = log_key_changes(connection, system_key)
     if not first:
         raise MaillonError(ErrorKind.NOT_FOUND, "this log has no key yet")
     places = [log.index_of_event(each.seq) for each in changes]

@@ -68,7 +68,7 @@ def create(hub: Hub, caller: Callable[[], DirectoryPartner]) -> Blueprint:
     def keys() -> Response:
         rate.take()
         _arguments()
-        return answer(hub.reads.run(lambda uow: key_changes(uow.connection, uow.log, uow.secrets.system_key)))
+        return answer(hub.reads.run(key_changes))
 
     @routes.get("/log/proof/consistency")
     def consistency() -> Response:
