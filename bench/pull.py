@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -84,20 +82,9 @@ def chain(base: Path, sizes: Sizes) -> Iterator[str]:
 
 def _serve(fleet: Fleet, kind: str, environment: dict[str, str], base: Path) -> Running:
     port = free_port()
-    home, log = base / str(port), base / f"{port}.log"
+    home = base / str(port)
     home.mkdir(parents=True)
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.bare_chain", kind, str(port), str(home)],
-            env=os.environ | environment,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    running = Running(kind, f"http://127.0.0.1:{port}", log, process)
-    fleet.running[str(port)] = running
-    return running
+    return fleet.start_module(f"{kind}-{port}", "bench.bare_chain", [kind, str(port), str(home)], port, environment)
 
 
 def whole(edge: Edge) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -69,11 +70,18 @@ class Fleet:
 
     def start(self, name: str, arguments: list[str], port: int) -> Running:
         """Start ``maillon <arguments>`` under ``name``, its output in ``logs/<name>.log``."""
+        return self.start_module(name, "hub.cli", arguments, port, {})
+
+    def start_module(
+        self, name: str, module: str, arguments: list[str], port: int, environment: Mapping[str, str]
+    ) -> Running:
+        """Start ``python -m <module> <arguments>`` likewise, with ``environment`` beside this process's own."""
         self.logs.mkdir(parents=True, exist_ok=True)
         path = self.logs / f"{name}.log"
         with path.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 (our own command line, no shell)
-                [sys.executable, "-m", "hub.cli", *arguments],
+                [sys.executable, "-m", module, *arguments],
+                env={**os.environ, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
