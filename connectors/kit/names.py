@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -204,3 +205,20 @@ def _fold(found: re.Match[str]) -> str:
     if category.startswith("M") or category == "Cf":
         return ""
     return found[0] if category.startswith("L") and category != "Lm" else " "
+
+
+def surname_first(written: str, household: Iterable[str] = ()) -> list[str] | None:
+    """Return ``[surname, given name]`` of a ``SURNAME GIVEN`` in exactly two words; ``None`` of any other.
+
+    ``None`` too when the ``household`` it stands in was written the other way round: their second words agree more than
+    their first ones, and a family shares its surname, not its given names.
+    """
+    words = written.split()
+    pairs = [each for text in household if len(each := text.split()) == 2]
+    if len(words) != 2 or (pairs and _most(each[1] for each in pairs) > _most(each[0] for each in pairs)):
+        return None
+    return words
+
+
+def _most(words: Iterable[str]) -> int:
+    return max(Counter(normalise(word) for word in words).values())

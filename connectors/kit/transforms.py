@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from connectors.kit.dates import FIRST_DAY, is_day, parse_birth_date
-from connectors.kit.names import glue, normalise
+from connectors.kit.names import glue, normalise, surname_first
 from connectors.kit.nir import parse_nir
 from connectors.kit.port import Reason
 from connectors.kit.visible import visible
@@ -237,18 +237,19 @@ def insee_code(value: Any, _: Table) -> str | None:
 
 
 def surname_of_two(value: Any, _: Table) -> str:
-    """The surname of ``NOM PRÉNOM`` in exactly two words: of more, nothing tells where the surname ends."""
+    """The surname of ``NOM PRÉNOM``; of ``[text, every text of the household]`` unless that says ``PRÉNOM NOM``."""
     return _two_words(value)[0]
 
 
 def given_of_two(value: Any, _: Table) -> list[str]:
-    """The given name of ``NOM PRÉNOM`` in exactly two words."""
+    """The given name of ``NOM PRÉNOM``, as :func:`surname_of_two`."""
     return _two_words(value)[1:]
 
 
 def _two_words(value: Any) -> list[str]:
-    words = str(value).split()
-    if len(words) != 2:
+    own, household = value if isinstance(value, list) and len(value) == 2 else (value, [])
+    words = surname_first(str(own), map(str, household or ()))
+    if words is None:
         raise Refused(Reason.NAMES_NOT_SEPARATED)
     return words
 

@@ -110,6 +110,8 @@ def test_bad_expressions_are_refused_at_once(text: str) -> None:
         ("first_code", [None, {}, "x", 404, "b"], {"404": "v", "b": "w"}, "v"),
         ("surname_of_two", " DUPONT  JEAN ", {}, "DUPONT"),
         ("given_of_two", "DUPONT JEAN", {}, ["JEAN"]),
+        ("given_of_two", ["AUBÉPIN MAËLLE", ["AUBÉPIN MAËLLE", "Aubepin Yann", "LE GOFF MAËLLE"]], {}, ["MAËLLE"]),
+        ("surname_of_two", ["AUBÉPIN MAËLLE", ["AUBÉPIN MAËLLE", "QUÉMÉNER YANN"]], {}, "AUBÉPIN"),
         ("birth_date_or_parts", ["16/04/1994", None, None, None], {}, "1994-04-16"),
         ("birth_date_or_parts", [" ", "1994", 4, None], {}, "1994-04"),
         ("civil_key", {"sexe": "F", "date_naissance": "1990"}, {}, None),
@@ -165,6 +167,9 @@ def test_an_amount_is_what_decimal_arithmetic_says(written: str) -> None:
         ("texts", ["a", 1], Reason.BAD_VALUE),
         ("surname_of_two", "LE GOFF ANNE", Reason.NAMES_NOT_SEPARATED),
         ("given_of_two", "ANNE", Reason.NAMES_NOT_SEPARATED),
+        # A family shares its surname: here it stands last.
+        ("surname_of_two", ["MAËLLE AUBÉPIN", ["MAËLLE AUBÉPIN", "YANN AUBEPIN"]], Reason.NAMES_NOT_SEPARATED),
+        ("given_of_two", ["LOU LE", ["LOU LE", "MAËLLE AUBÉPIN", "YANN AUBÉPIN"]], Reason.NAMES_NOT_SEPARATED),
         ("first_code", ["x", None, "y"], Reason.UNKNOWN_CODE),
         ("birth_date_or_parts", ["2021-06-31", None, None, None], Reason.BAD_DATE),
     ],
