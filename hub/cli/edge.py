@@ -177,19 +177,23 @@ def run(home: Path) -> None:
 
 @edge.command("poll")
 @home_option
+@click.option("--from-start", is_flag=True, help="Forget the cursor: all is read again, and what is known stays.")
+@click.option("--pass-page", is_flag=True, help="Go past the page the feed stopped at; what it held stays set aside.")
 @click.option("--no-register", is_flag=True, help="Only fill the store; tell the hub later.")
 @json_option
-def poll_feed(home: Path, no_register: bool, as_json: bool) -> None:
+def poll_feed(home: Path, from_start: bool, pass_page: bool, no_register: bool, as_json: bool) -> None:
     """Fetch what is new in the partner's feed, from where the last poll ended, and tell the hub who is held.
 
-    With poll_seconds in edge.toml a running edge does it by itself; two polls never run at once.
+    With poll_seconds in edge.toml a running edge does it by itself; two polls never run at once. The feed stops at a
+    page of which nothing can be taken: correct the mapping, or have the partner correct the page, and poll again.
 
     \b
     Example:  maillon edge poll --home /srv/maillon/bailleur
+              maillon edge poll --home /srv/maillon/bailleur --from-start
     """
     here = Edge.open(home, SystemClock())
     try:
-        report = open_poller(here).poll(register=not no_register)
+        report = open_poller(here).poll(register=not no_register, from_start=from_start, pass_page=pass_page)
     finally:
         here.close()
     print_answer(
@@ -202,7 +206,9 @@ def poll_feed(home: Path, no_register: bool, as_json: bool) -> None:
         as_json,
         f"{report.pages} page(s), {report.ingested.records} records.",
         *_told(report.told),
+        *(f"set aside: {each} ({n}); maillon edge quarantine list" for each, n in report.ingested.quarantined.items()),
         *([f"stopped before the end: {report.stopped}"] if report.stopped else []),
+        *(["if the partner no longer knows the cursor: --from-start"] if report.is_cursor_refused else []),
     )
     if report.stopped or report.ingested.quarantined or report.told.refused:
         raise SystemExit(EXIT_PARTIAL)

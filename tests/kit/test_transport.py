@@ -1,5 +1,6 @@
 """The far side answering garbage, too much, too slowly, elsewhere, or not at all. Real sockets."""
 
+import gzip
 import socket
 import threading
 import time
@@ -93,6 +94,35 @@ def test_every_failure_is_a_typed_absence(
     assert isinstance(error, FarSideError)
     assert (error.kind, outcome_of(error)) == (kind, outcome)
     assert "127.0.0.1" not in str(error), "an error text never quotes the URL"
+
+
+PACKED = gzip.compress(b'{"a":1}', mtime=0)
+GZIP = ("Content-Type: application/json", "Content-Encoding: gzip")
+
+
+def test_a_gzip_nobody_asked_for_is_unpacked() -> None:
+    with server(says("200 OK", PACKED, *GZIP)) as url:
+        assert call(url) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        *((PACKED[:cut], ErrorKind.MALFORMED) for cut in (0, 5, len(PACKED) - 9, len(PACKED) - 1)),
+        (PACKED + PACKED, ErrorKind.MALFORMED),
+        (b'{"a":1}', ErrorKind.MALFORMED),
+        (gzip.compress(bytes(50_000_000)), ErrorKind.TOO_LARGE),
+    ],
+    ids=["empty", "header", "no trailer", "a byte less", "twice", "not packed", "a bomb"],
+)
+def test_a_gzip_that_is_not_whole_is_no_answer(body: bytes, kind: ErrorKind) -> None:
+    # The library gives what it could unpack of a stream cut short: of a CSV, fewer persons, and nobody would know.
+    assert fails(says("200 OK", body, *GZIP)).kind is kind
+
+
+def test_another_encoding_is_no_answer() -> None:
+    error = fails(says("200 OK", b"{}", "Content-Type: application/json", "Content-Encoding: br"))
+    assert error.kind is ErrorKind.MALFORMED
 
 
 def test_a_redirect_is_not_followed() -> None:

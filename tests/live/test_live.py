@@ -17,7 +17,7 @@ import pytest
 
 from connectors.kit.identity import parse_identity
 from connectors.kit.live.client import ApiClient, parameters
-from connectors.kit.live.gate import Gate, retry_after
+from connectors.kit.live.gate import Closed, Gate, retry_after
 from connectors.kit.live.holdings import LiveHoldings
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime.clock import FakeClock, SystemClock
@@ -404,6 +404,9 @@ def test_an_api_that_cannot_be_is_refused_by_its_place(
     [
         *(("5", 5.0), (" 0 ", 0.0), ("", None), ("soon", None), ("-3", None), ("9" * 40, 1e6), ("\u0665", None)),
         *(("Thu, 15 Jan 2026 09:02:00 GMT", 120.0), ("Thu, 15 Jan 2026 08:00:00 GMT", 0.0)),
+        *(("Thu, 15 Jan 2026 10:02:00 +0100", 120.0), ("Thu, 15 Jan 2026 09:02:00", 120.0)),
+        *((f"Thu, 15 Jan {'9' * digits} 09:02:00 GMT", None) for digits in (5, 20)),
+        *(("Fri, 31 Dec 9999 23:59:59 -2359", 251633919539.0), ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0)),
     ],
 )
 def test_retry_after(text: str, seconds: float | None) -> None:
@@ -417,6 +420,68 @@ def test_a_pause_nobody_could_mean_is_cut(tmp_path: Path) -> None:
     gate.asked_to_wait(AT, 1e6, "maintenance")
     assert gate.state(AT + timedelta(minutes=59)) == "maintenance"
     assert gate.state(AT + timedelta(minutes=60)) == "closed"
+
+
+def test_a_clock_set_back_makes_nobody_wait_for_the_hours_set_back() -> None:
+    """What waits waits as long as it had to: a pause, an open breaker, an empty bucket, an answer kept."""
+    from connectors.kit.live.spec import Limits
+
+    back, limits = AT - timedelta(hours=3), Limits(rate=1, burst=1, failures=1, open_seconds=30)
+    paused = Gate(limits, (), AT)
+    paused.asked_to_wait(AT, 60, "indisponible")
+    assert isinstance(paused.enter(back, 50), Closed)
+    assert paused.enter(back + timedelta(seconds=59), 50) == 1
+    broken = Gate(limits, (), AT)
+    broken.failed(AT)
+    assert broken.state(back) == "open"
+    assert broken.state(back + timedelta(seconds=29)) == "open"
+    assert broken.state(back + timedelta(seconds=30)) == "half_open"
+    spent = Gate(limits, (), AT)
+    assert spent.enter(AT, 5) == 0
+    assert spent.enter(back, 5) == 1
+    assert spent.enter(back + timedelta(seconds=1), 5) == 1
+
+
+def test_threads_that_come_in_another_order_move_no_clock() -> None:
+    from connectors.kit.live.spec import Limits
+
+    gate = Gate(Limits(failures=1, open_seconds=30), (), AT)
+    gate.failed(AT)
+    for late in (1, 4, 1):
+        assert gate.state(AT - timedelta(seconds=late)) == "open"
+    assert gate.state(AT + timedelta(seconds=29)) == "open"
+
+
+def test_a_clock_set_back_keeps_no_answer_longer(tmp_path: Path) -> None:
+    clock = FakeClock(AT)
+    with scene(tmp_path, clock=clock, ttl_seconds=60) as s:
+        assert s.outcome(wanted=(STATE,)) == {"valeur"}
+        clock.advance(timedelta(hours=-3))
+        assert s.outcome(wanted=(STATE,)) == {"valeur"}
+        assert s.calls == 2, "what was fetched later than now is asked for again"
+        clock.advance(timedelta(hours=-3))
+        s.live.forget_expired(clock.now())
+        assert s.live._kept == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("drop", "unavailable: ConnectionError"),
+        ("truncate", "unavailable: ProtocolError"),
+        ("garbage=2000000", "too-large: answer above 1048576 bytes"),
+        ("content_type=text/html", "not an answer: HTTP 200, text/html, "),
+        ("content_type=Berthelot", "not an answer: HTTP 200, no content type, "),
+        ("garbage=7", "not an answer: HTTP 200, application/json, 7 bytes"),
+        ("remove=beneficiaire", "beneficiaire"),
+    ],
+)
+def test_the_log_names_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, said: str) -> None:
+    with scene(tmp_path, fault, tries=1) as s:
+        assert s.outcome(wanted=(STATE,)) == {"indisponible"}
+    told = capsys.readouterr().out
+    assert said in told
+    assert "erthelot" not in told.lower()
 
 
 def test_a_call_waits_for_its_turn_when_it_has_the_time() -> None:

@@ -7,22 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from connectors.kit.edge import Edge
-from connectors.kit.live.poller import start_polling
+from connectors.kit.live.poller import NOTHING_TAKEN, start_polling
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.simulator.faults import Faults
 from connectors.kit.simulator.server import Simulator, lay_out
 from hub.cli.demo.deployment import Deployment, Outcome, run_command
+from hub.cli.main import cli
 from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED
 from tests.system.test_new_partner import COLUMNS, MANIFEST, write_folder
 
@@ -66,10 +69,12 @@ class Scene:
         self.api: Simulator | None = None
 
     @contextmanager
-    def feed(self, *faults: str, rent: str = "512,30") -> Iterator[Simulator]:
+    def feed(
+        self, *faults: str, rent: str = "512,30", instead: Mapping[int, dict[str, object]] | None = None
+    ) -> Iterator[Simulator]:
         cases = self.base / "feed"
         cases.mkdir(exist_ok=True)
-        pages = "".join(json.dumps(page(number, rent)) + "\n" for number in range(PAGES))
+        pages = "".join(json.dumps((instead or {}).get(n, page(n, rent))) + "\n" for n in range(PAGES))
         (cases / "demo.locataires.ndjson").write_text(pages)
         routes, _ = lay_out(cases, None, PartnerFolder.load(self.folder).feed)
         api = Simulator(routes, Faults.parse(faults)).start()
@@ -169,16 +174,91 @@ def test_two_polls_never_overlap(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "stopped"),
-    [("500", "HTTP 500"), ("404", "HTTP 404"), ("drop", "unavailable"), ("content_type=text/html", "not an answer")],
+    [
+        ("500", "HTTP 500"),
+        ("404", "HTTP 404"),
+        ("drop", "unavailable: ConnectionError"),
+        ("content_type=text/html", "not an answer: HTTP 200, text/html"),
+    ],
 )
 def test_a_feed_that_fails_keeps_what_it_gave(scene: Scene, fault: str, stopped: str) -> None:
     with scene.feed(f"{fault}#3-") as api:
         got = scene.poll()
-        assert (got.code, got.document["stopped"], got.document["pages"]) == (EXIT_PARTIAL, stopped, 2)
-        assert got.document["registered"] == 4
+        assert (got.code, got.document["pages"], got.document["registered"]) == (EXIT_PARTIAL, 2, 4)
+        assert got.document["stopped"].startswith(stopped)
         assert requests_of(api) <= 2 + 4, "a few tries, not a siege"
     with scene.feed():
         assert scene.poll().document["pages"] == 2
+
+
+def test_a_page_of_which_nothing_can_be_taken_is_not_passed(scene: Scene) -> None:
+    """Its records would come again only when they change: the feed stops there until somebody looks."""
+    drifted = page(1) | {"payload": str(page(1)["payload"]).replace("commune_naissance", "insee")}
+    with scene.feed(instead={1: drifted}) as api:
+        for _ in range(2):
+            got = scene.poll()
+            assert (got.code, got.document["stopped"]) == (EXIT_PARTIAL, NOTHING_TAKEN)
+            assert got.document["quarantined"] == {"missing_column": 1, "unknown_column": 1}
+        assert requests_of(api) == 3
+    listed = run_command("edge", "quarantine", "list", "--home", str(scene.home)).document["entries"]
+    assert [each["reason"] for each in listed] == ["missing_column", "unknown_column"]
+    with scene.feed():
+        mended = scene.poll()
+        assert (mended.code, mended.document["pages"], mended.document["subjects"]) == (0, 3, {"new": 6})
+    assert run_command("edge", "quarantine", "list", "--home", str(scene.home)).document["entries"] == []
+
+
+def test_a_person_may_pass_such_a_page_and_only_that_one(scene: Scene) -> None:
+    cut = {"payload": "L-9;decalee\n"}
+    with scene.feed(instead={1: page(1) | cut, 2: page(2) | cut}):
+        assert scene.poll().document["stopped"] == NOTHING_TAKEN
+        passed = scene.poll("--pass-page")
+        assert (passed.document["pages"], passed.document["stopped"]) == (1, NOTHING_TAKEN)
+        last = scene.poll("--pass-page")
+        assert (last.document["pages"], last.document["stopped"]) == (2, "")
+    edge = scene.open()
+    assert edge.store.count() == 4
+    edge.close()
+
+
+def test_a_page_with_nothing_new_is_no_fault(scene: Scene) -> None:
+    quiet = {"payload": ";".join(COLUMNS) + "\n"}
+    with scene.feed(instead={1: page(1) | quiet, 3: page(3) | quiet}):
+        for pages in (PAGES, 1):
+            got = scene.poll()
+            assert (got.code, got.document["pages"], got.document["quarantined"]) == (0, pages, {})
+    assert run_command("edge", "quarantine", "list", "--home", str(scene.home)).document["entries"] == []
+    with scene.feed(instead={3: page(3) | {"payload": ""}}):
+        got = scene.poll()
+        assert (got.code, got.document["stopped"]) == (EXIT_PARTIAL, "not an answer: HTTP 200, text/csv, 0 bytes")
+
+
+def test_a_forgotten_cursor_is_said_and_all_is_read_again(scene: Scene) -> None:
+    with scene.feed():
+        assert scene.poll().code == 0
+    with scene.feed("410"):
+        told = CliRunner().invoke(cli, ["edge", "poll", "--home", str(scene.home), "--no-register"])
+        assert (told.exit_code, "--from-start" in told.output) == (EXIT_PARTIAL, True)
+    with scene.feed(rent="600,00") as api:
+        again = scene.poll("--from-start")
+        assert (again.code, again.document["subjects"], requests_of(api)) == (0, {"updated": 8}, PAGES)
+
+
+def test_a_feed_s_own_calendar_is_kept_without_a_call(scene: Scene) -> None:
+    manifest, now = scene.folder / "manifest.toml", datetime.now(UTC)
+    before = manifest.read_text("utf-8")
+    closed = f'[[feed.maintenance]]\nstart = "{now:%Y-%m-%d}"\nend = "{now + timedelta(days=2):%Y-%m-%d}"\n'
+    try:
+        manifest.write_text(before + closed + "[feed.limits]\ntries = 1\n", "utf-8")
+        with scene.feed() as api:
+            got = scene.poll()
+            assert (got.code, got.document["stopped"], requests_of(api)) == (EXIT_PARTIAL, "maintenance calendar", 0)
+        manifest.write_text(before + "[feed.limits]\ntries = 1\n", "utf-8")
+        with scene.feed("500") as api:
+            assert scene.poll().document["stopped"] == "HTTP 500"
+            assert requests_of(api) == 1
+    finally:
+        manifest.write_text(before, "utf-8")
 
 
 def test_a_running_edge_polls_by_itself_and_never_twice_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

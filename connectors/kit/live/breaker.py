@@ -5,7 +5,7 @@ States and moments in, states out; nothing here reads a clock or holds a lock (`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -72,6 +72,11 @@ class Breaker:
             return Breaker(failures=self.failures + 1)
         times = min(2**self.opened, LONGEST)
         return Breaker(opened=self.opened + 1 if times < LONGEST else self.opened, until=at + rules.wait * times)
+
+    def earlier(self, by: timedelta) -> Breaker:
+        """Return the state as it stands once the clock was set back by ``by``."""
+        until, trial = (None if moment is None else moment - by for moment in (self.until, self.trial))
+        return replace(self, until=until, trial=trial)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ FIRST_WAIT: Final = 0.2
 """Seconds: the longest wait before the second try; twice as long before each further one."""
 FRANCE: Final = "99100"
 SEPTEMBER: Final = 9
+_MEDIA: Final = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,80}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class ApiClient:
             )
         except FarSideError as error:
             self.gate.failed(self.clock.now())
-            return Unanswered(INDISPONIBLE, error.kind.value)
+            return Unanswered(INDISPONIBLE, f"{error.kind.value}: {error.detail}")
         at = self.clock.now()
         wait = retry_after(said.retry_after, at)
         if said.status == 429 or (said.status == 503 and wait is not None):
@@ -147,7 +148,7 @@ class ApiClient:
             return Unanswered(outcome, f"HTTP {said.status}")
         if said.status >= 500 or (said.status < 400 and not is_answer(said)):
             self.gate.failed(at)
-            return Unanswered(INDISPONIBLE, f"HTTP {said.status}" if said.status >= 500 else "not an answer")
+            return Unanswered(INDISPONIBLE, f"HTTP {said.status}" if said.status >= 500 else _no_answer(said))
         self.gate.answered(at)
         return said
 
@@ -211,6 +212,12 @@ def _is_json(said: RawReply) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+def _no_answer(said: RawReply) -> str:
+    """Say why that is no answer. The far side's own words are told only where they are a media type."""
+    media = said.media_type if _MEDIA.fullmatch(said.media_type) else "no content type"
+    return f"not an answer: HTTP {said.status}, {media}, {len(said.body)} bytes"
 
 
 def check_token(text: str) -> str:

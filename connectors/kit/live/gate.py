@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -16,6 +16,8 @@ from connectors.kit.transport import INDISPONIBLE, MAINTENANCE
 
 LONGEST_PAUSE: Final = timedelta(hours=1)
 """A ``Retry-After`` beyond this is an error of the far side: it would stop us for as long as it pleases."""
+SET_BACK: Final = timedelta(seconds=5)
+"""Less than this, and threads merely came in another order than they read the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,15 @@ class Gate:
         self._breaker = Breaker()
         self._bucket = Bucket(float(limits.burst), at)
         self._pause: tuple[datetime, str] | None = None
+        self._seen = at
         self._lock = threading.Lock()
 
     def enter(self, at: datetime, patience: float) -> float | Closed:
         """Return how many seconds (at most ``patience``) to wait before calling, or why not to call."""
         if closed_until(self._maintenance, at) is not None:
-            return Closed(MAINTENANCE, "calendar")
+            return Closed(MAINTENANCE, "maintenance calendar")
         with self._lock:
+            self._keep_time(at)
             pause = 0.0
             if self._pause is not None:
                 ends, outcome = self._pause
@@ -66,17 +70,20 @@ class Gate:
     def answered(self, at: datetime) -> None:
         """It answered as an API does, whatever it said."""
         with self._lock:
+            self._keep_time(at)
             self._breaker = self._breaker.succeeded(at)
 
     def failed(self, at: datetime) -> None:
         """It did not answer, or not as an API does."""
         with self._lock:
+            self._keep_time(at)
             self._breaker = self._breaker.failed(self._rules, at)
 
     def asked_to_wait(self, at: datetime, seconds: float, outcome: str) -> None:
         """It answered that it wants peace for so long (429, 503 with ``Retry-After``)."""
         ends = at + min(timedelta(seconds=seconds), LONGEST_PAUSE)
         with self._lock:
+            self._keep_time(at)
             self._breaker = self._breaker.succeeded(at)
             if self._pause is None or self._pause[0] < ends:
                 self._pause = (ends, outcome)
@@ -86,10 +93,22 @@ class Gate:
         if closed_until(self._maintenance, at) is not None:
             return MAINTENANCE
         with self._lock:
+            self._keep_time(at)
             if self._pause is not None and at < self._pause[0] and self._pause[1] == MAINTENANCE:
                 return MAINTENANCE
             phase: Phase = self._breaker.phase(at)
         return phase.value
+
+    def _keep_time(self, at: datetime) -> None:
+        """After the clock was set back, what waits waits as long as it had to: not for the hours set back as well."""
+        back = self._seen - at
+        if back > SET_BACK:
+            self._breaker = self._breaker.earlier(back)
+            self._bucket = replace(self._bucket, at=self._bucket.at - back)
+            if self._pause is not None:
+                self._pause = (self._pause[0] - back, self._pause[1])
+        if back > SET_BACK or back < timedelta(0):
+            self._seen = at
 
 
 def retry_after(text: str, at: datetime) -> float | None:
@@ -99,7 +118,7 @@ def retry_after(text: str, at: datetime) -> float | None:
         return float(min(int(written[:9]), 10**6))
     try:
         until = parsedate_to_datetime(written)
-    except ValueError:
+        until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
+        return max(0.0, (until - at).total_seconds())
+    except (ValueError, OverflowError):  # a year no calendar has
         return None
-    until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
-    return max(0.0, (until - at).total_seconds())

@@ -55,7 +55,12 @@ class Persons(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Kept:
     statements: Statements
+    since: datetime
     until: datetime
+
+    def serves(self, at: datetime) -> bool:
+        # Not before it was fetched either: a clock set back would have it serve for as long again.
+        return self.since <= at < self.until
 
 
 class LiveHoldings:
@@ -109,7 +114,7 @@ class LiveHoldings:
     def forget_expired(self, at: datetime) -> None:
         """Drop every answer whose time is over."""
         with self._lock:
-            self._kept = {key: kept for key, kept in self._kept.items() if at < kept.until}
+            self._kept = {key: kept for key, kept in self._kept.items() if kept.serves(at)}
 
     def state(self) -> str:
         """Return the state of the API as :meth:`Gate.state` names it."""
@@ -146,7 +151,7 @@ class LiveHoldings:
         now = self._clock.now()
         for found in map_stream(io.BytesIO(exchange.line), self._partner.formats[endpoint.format], now):
             if isinstance(found, Quarantined):
-                _log.warning("live:set-aside", format=endpoint.format, reason=found.reason.value, path=found.path)
+                _log.warning("live:set-aside", format=endpoint.format, **_named(found))
             elif exchange.status >= 400 or self._is_about(found, local_id, now):
                 # A refusal speaks of nobody but the person asked about.
                 persons.append(found)
@@ -183,17 +188,22 @@ class LiveHoldings:
     def _recall(self, local_id: str, endpoint: Endpoint) -> Statements | None:
         with self._lock:
             kept = self._kept.get((local_id, endpoint.format))
-        return kept.statements if kept is not None and self._clock.now() < kept.until else None
+        return kept.statements if kept is not None and kept.serves(self._clock.now()) else None
 
     def _keep(self, local_id: str, endpoint: Endpoint, statements: Statements) -> None:
         if all(said.get("absence") in WEAK_ABSENCES for said in statements.values()):
             return
-        until = self._clock.now() + timedelta(seconds=self._api.limits.ttl_seconds)
+        now = self._clock.now()
+        until = now + timedelta(seconds=self._api.limits.ttl_seconds)
         with self._lock:
             self._kept.pop((local_id, endpoint.format), None)
-            self._kept[local_id, endpoint.format] = _Kept(statements, until)
+            self._kept[local_id, endpoint.format] = _Kept(statements, now, until)
             while len(self._kept) > MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
+
+
+def _named(entry: Quarantined) -> dict[str, str]:
+    return {"reason": entry.reason.value, "path": entry.path, "detail": entry.detail}
 
 
 def _merge(found: dict[str, Json], said: Statements) -> None:

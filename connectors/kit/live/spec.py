@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -41,6 +41,10 @@ class Limits:
     failures: int = 5
     """Failures in a row that open the breaker, for ``open_seconds``, twice as long each time up to sixteen times."""
     open_seconds: float = 30.0
+
+
+PAGE_LIMITS: Final = Limits(order_seconds=60.0, tries=4)
+"""Nobody waits for a page: more time, and more tries, than an order has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,9 @@ class FeedSpec:
     """Each poll starts up to so many seconds late, so that edges do not all come at once."""
     most_pages: int = 1000
     """Pages in one poll; the next one goes on from there."""
+    limits: Limits = PAGE_LIMITS
+    """Of one page with its tries."""
+    maintenance: tuple[Window, ...] = ()
 
 
 def load_feed(table: Json, formats: frozenset[str]) -> FeedSpec:
@@ -92,7 +99,14 @@ def load_feed(table: Json, formats: frozenset[str]) -> FeedSpec:
     check_url(table["base_url"])
     if table["format"] not in formats:
         raise MaillonError(ErrorKind.CONFIGURATION, "manifest.toml: feed.format: is not a format of this partner")
-    return FeedSpec(**table | {"base_url": table["base_url"].rstrip("/")})
+    return FeedSpec(
+        **table
+        | {
+            "base_url": table["base_url"].rstrip("/"),
+            "limits": replace(PAGE_LIMITS, **table.get("limits", {})),
+            "maintenance": _windows(table, "feed"),
+        }
+    )
 
 
 def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
@@ -118,12 +132,15 @@ def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
             raise _wrong(f"endpoints.{name}.variants", f"{taken[0]} is one of its params")
         cases = tuple(row.get("cases", []))
         endpoints[name] = Endpoint(name, row["path"], MappingProxyType(params), required, variants, cases)
-    limits = Limits(**table.get("limits", {}))
-    try:
-        windows = tuple(window(row) for row in table.get("maintenance", []))
-    except ValueError as error:
-        raise _wrong("maintenance", str(error)) from None
+    limits, windows = Limits(**table.get("limits", {})), _windows(table, "api")
     return ApiSpec(table["base_url"].rstrip("/"), table["purpose"], limits, windows, MappingProxyType(endpoints))
+
+
+def _windows(table: Json, whose: str) -> tuple[Window, ...]:
+    try:
+        return tuple(window(row) for row in table.get("maintenance", []))
+    except ValueError as error:
+        raise MaillonError(ErrorKind.CONFIGURATION, f"manifest.toml: {whose}.maintenance: {error}") from None
 
 
 def _wrong(where: str, what: str) -> MaillonError:
