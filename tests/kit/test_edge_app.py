@@ -3,201 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
 from connectors.kit import seal
 from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.assembly import Finding
-from connectors.kit.consent_events import Collection, Template, sign_event
 from connectors.kit.edge import Edge
-from connectors.kit.edge_app import MAX_ORDER_BYTES, create_app
-from connectors.kit.edge_home import EdgeHome, EdgeSettings
+from connectors.kit.edge_app import MAX_ORDER_BYTES
 from connectors.kit.identity import parse_identity
-from connectors.kit.klink import with_new
-from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.pull import pull
-from connectors.kit.runtime import b64url
-from connectors.kit.runtime.clock import FakeClock, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import PartnerSlug, new_trace_id, new_uuid
-from connectors.kit.runtime.keys import SealKey, SigningKey
+from connectors.kit.runtime.keys import SigningKey
 from connectors.kit.seal import Typ
-from connectors.kit.tokens import TokenSet, tokens_of
-from connectors.kit.transport import FarSideError
-from connectors.kit.trust import HUB, DirectoryPartner, OperationalKeys, Root, subject_digest
-from consent.model import EventKind
+from connectors.kit.tokens import tokens_of
 from schemas.registry import validator
-from tests.kit.world import AT, PURPOSE, ROLE, new_leaf, new_ref, said
-
-START, QUOTIENT = "droits.rsa.date_debut_droit", "ressources.quotient_familial"
-LOCAL = {"caf": "0123456", "departement": "D-1"}
-
-
-class FakeHub:
-    """The hub's part of a pull, honest unless told otherwise; stands where ``Edge.hub`` does."""
-
-    def __init__(self, consortium: Consortium) -> None:
-        self.c = consortium
-        self.keys = OperationalKeys.mint(consortium.hub_identity, HUB, AT)
-        self.offered = ""
-        self.changes: dict[str, Any] = {}
-        self.replies: list[int] = []
-
-    def directory(self) -> str:
-        if not self.offered:
-            raise FarSideError(ErrorKind.UNAVAILABLE, "down")
-        return self.offered
-
-    def ref_map(self, after: str | None = None) -> dict[str, Any]:
-        return {"epoch": 1, "map": None, "next": None}
-
-    def pull(self, request: str, ref: str, salt: str) -> dict[str, Any]:
-        asked = seal.peek(request, Typ.REQUEST)
-        now = to_epoch(self.c.clock.now())
-        fields = [path for path in (START, QUOTIENT) if path in asked["fields"]]
-        salt = bytes(16)
-        order = self.keys.sign(
-            {
-                "v": 1,
-                "order_id": new_uuid(),
-                "source": "caf",
-                "subject": subject_digest(self.c.refs["caf"], salt),
-                "recipient": asked["requester"],
-                "fields": fields,
-                "request": request,
-                "authorities": [self.c.consent],
-                "policy_version": self.c.edges["caf"].policy.version,
-                "leaf": b64url.encode(new_leaf(self.c.clock.now()).encode()),
-                "iat": now,
-                "exp": now + 10,
-                **self.changes,
-            },
-            Typ.ORDER,
-        )
-        body = AddressedOrder(order, self.c.refs["caf"], b64url.encode(salt)).to_body()
-        reply = self.c.caf.post("/v1/orders", data=body, content_type="application/json")
-        self.replies.append(reply.status_code)
-        sent = reply.status_code == 200
-        return {
-            "trace_id": new_trace_id(),
-            "purpose": asked["purpose"],
-            "statuses": dict.fromkeys(fields, "communique"),
-            "fragments": [{"source": "caf", "order": order, "fragment": reply.text}] if sent else [],
-            "gaps": [] if sent else [{"source": "caf", "outcome": "non_autorise"}],
-            "legal": [],
-            "padding": "",
-        }
-
-
-@dataclass
-class Consortium:
-    """caf and departement in two homes, one person held by both, one agreement."""
-
-    root: Root
-    hub_identity: SigningKey
-    homes: dict[str, EdgeHome]
-    rows: list[DirectoryPartner]
-    clock: FakeClock
-    edges: dict[str, Edge]
-    refs: dict[str, str]
-    tokens: TokenSet
-    consent: str = ""
-
-    @property
-    def caf(self) -> FlaskClient:
-        return create_app(self.edges["caf"]).test_client()
-
-    def directory(self, version: int, *rows: DirectoryPartner) -> str:
-        return self.root.sign_directory(rows or self.rows, version, self.clock.now())
-
-
-def settings(slug: str, **changes: Any) -> EdgeSettings:
-    base = EdgeSettings(slug=slug, hub_url="http://127.0.0.1:8400", url="http://127.0.0.1:8411", co_hosted=True)
-    return replace(base, **changes)
-
-
-def folder(slug: str) -> PartnerFolder:
-    return PartnerFolder.load(bundled_directory() / slug)
-
-
-IDENTITY = {
-    "nom_naissance": "LEBRUN",
-    "prenoms": ["Léa"],
-    "sexe": "F",
-    "date_naissance": "1988-04-12",
-    "code_cog_insee_commune_naissance": "45234",
-}
-
-
-@pytest.fixture
-def consortium(tmp_path: Path) -> Iterator[Consortium]:
-    clock = FakeClock(AT)
-    root, hub_identity = Root.create(tmp_path / "root.json"), SigningKey.generate()
-    hub = DirectoryPartner(
-        HUB,
-        "Maillon",
-        "hub",
-        "dep",
-        "active",
-        hub_identity.public_jwk,
-        SealKey.generate().public_jwk,
-        "http://127.0.0.1:1",
-    )
-    homes = {slug: EdgeHome(tmp_path / slug) for slug in LOCAL}
-    rows = [hub, *(home.create(folder(slug), settings(slug)) for slug, home in homes.items())]
-    token = root.sign_directory(rows, 1, AT)
-    edges = {}
-    for slug, home in homes.items():
-        klink = root.seal_klink(slug, next(row for row in rows if row.slug == slug).seal_key)
-        home.join(root.public_jwk, root.fingerprint.upper(), token + "\n", klink + "\n", AT)
-        edges[slug] = Edge.open(home.path, clock)
-    tokens = tokens_of(parse_identity(IDENTITY), edges["caf"].tokeniser)
-    refs = {slug: new_ref() for slug in LOCAL}
-    made = Consortium(root, hub_identity, homes, rows, clock, edges, refs, tokens)
-    for slug, local_id in LOCAL.items():
-        edges[slug].store.upsert_subject(local_id, IDENTITY, tokens)
-        edges[slug].store.set_ref(local_id, refs[slug])
-    statements = {
-        START: said("2024-03-01"),
-        QUOTIENT: said({"fournisseur": "CNAF", "valeur": 512, "annee": 2025, "mois": 12}),
-    }
-    edges["caf"].store.put_fragment(LOCAL["caf"], {"v": 1, "statements": statements}, b"f" * 32)
-    made.consent = agreement(made)
-    edges["departement"].hub = FakeHub(made)  # type: ignore[assignment]
-    yield made
-    for edge in edges.values():
-        edge.close()
-
-
-def agreement(c: Consortium) -> str:
-    edge = c.edges["departement"]
-    notice = next(n for n in edge.policy.notices if n.purpose == PURPOSE and n.regime == "accord")
-    template = Template(
-        kind=EventKind.GRANTED,
-        purpose=PURPOSE,
-        fields=(START, QUOTIENT),
-        sources=("caf",),
-        recipients=(("departement", (ROLE,)),),
-        notice=(notice, "fr"),
-        end=AT + timedelta(days=365),
-        retention="P2Y",
-        withdrawal_method="au guichet",
-        collection=Collection(evidence="E2", agent=edge.tag("agent", "martin"), evidence_hash="0" * 64),
-    )
-    return sign_event(template, c.refs["departement"], c.tokens, edge.operational(), edge.policy, AT).jws
-
-
-def ask(c: Consortium, **changes: Any) -> Any:
-    options: dict[str, Any] = {"purpose": PURPOSE, "role": ROLE, "agent": "martin", "case": "2026-17"}
-    return pull(c.edges["departement"], LOCAL["departement"], **{**options, **changes})
-
+from tests.kit.consortium import IDENTITY, Consortium, ask
+from tests.kit.world import PURPOSE, ROLE, new_ref
 
 # A pull ---------------------------------------------------------------------------------------------------------
 
@@ -416,125 +242,8 @@ def test_a_suspended_requester_gets_nothing_once_the_directory_says_so(consortiu
     assert ask(consortium).dossier["sections"] == {}
 
 
-# The home -------------------------------------------------------------------------------------------------------
-
-
-def test_an_edge_is_made_once(consortium: Consortium) -> None:
-    before = consortium.homes["caf"].identity.read_bytes()
-    with pytest.raises(MaillonError) as caught:
-        consortium.homes["caf"].create(folder("caf"), settings("caf"))
-    assert caught.value.kind is ErrorKind.CONFLICT
-    assert consortium.homes["caf"].identity.read_bytes() == before
-
-
-def test_secrets_are_private(consortium: Consortium) -> None:
-    home = consortium.homes["caf"]
-    for secret in (home.identity, home.seal, home.store_key, home.store):
-        assert secret.stat().st_mode & 0o077 == 0, secret.name
-
-
-def join(c: Consortium, slug: str = "caf", **changes: Any) -> MaillonError:
-    given: dict[str, Any] = {
-        "root": c.root.public_jwk,
-        "root_fingerprint": c.root.fingerprint,
-        "directory": c.directory(2),
-        "klink": c.root.seal_klink(slug, next(r for r in c.rows if r.slug == slug).seal_key),
-        "at": AT,
-    }
-    with pytest.raises(MaillonError) as caught:
-        c.homes[slug].join(**{**given, **changes})
-    return caught.value
-
-
-def test_joining_checks_everything(consortium: Consortium, tmp_path: Path) -> None:
-    c = consortium
-    evil = Root.create(tmp_path / "evil.json")
-    assert join(c, root_fingerprint=evil.fingerprint).kind is ErrorKind.UNTRUSTED_KEY
-    pinned = join(c, root=evil.public_jwk, root_fingerprint=evil.fingerprint)
-    assert (pinned.kind, pinned.detail) == (ErrorKind.UNTRUSTED_KEY, "another root than the one pinned")
-    assert join(c, directory=evil.sign_directory(c.rows, 2, AT)).kind is ErrorKind.UNTRUSTED_DIRECTORY
-    other = next(row for row in c.rows if row.slug == "departement")
-    assert join(c, klink=c.root.seal_klink("caf", other.seal_key)).kind is ErrorKind.BAD_SEAL
-    assert join(c, directory=c.directory(2, *(r for r in c.rows if r.slug != "caf"))).kind is ErrorKind.UNKNOWN_PARTNER
-    swapped = [replace(r, identity_key=other.identity_key) if r.slug == "caf" else r for r in c.rows]
-    assert join(c, directory=c.directory(2, *swapped)).kind is ErrorKind.UNTRUSTED_KEY
-    unwitnessed = [replace(r, witness_key="") if r.slug == "caf" else r for r in c.rows]
-    assert (
-        join(c, directory=c.directory(2, *unwitnessed)).detail == "the directory has another witness key for this edge"
-    )
-
-
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ("colour = 1", "colour"),
-        ("threads = 0", "threads"),
-        ('threads = "8"', "threads"),
-        ("co_hosted = 1", "co_hosted"),
-        ('listen_host = "0.0.0.0"', "tls_cert"),
-        ('hub_url = "http://hub.example.org"', "https"),
-        ("not toml", "edge.toml"),
-    ],
-)
-def test_a_setting_that_cannot_work_is_named(consortium: Consortium, line: str, named: str) -> None:
-    home = consortium.homes["caf"]
-    key = line.split(" ")[0]
-    kept = [row for row in home.settings_file.read_text().splitlines() if not row.startswith(key + " ")]
-    home.settings_file.write_text("\n".join([*kept, line]))
-    with pytest.raises(MaillonError) as caught:
-        home.settings()
-    assert caught.value.kind in (ErrorKind.CONFIGURATION, ErrorKind.TLS_REQUIRED)
-    assert named in caught.value.detail
-
-
-def test_the_page_lists_every_setting_with_its_default() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "edge.md").read_text("utf-8")
-    table = page.split("## Settings")[1].split("## ")[0]
-    rows = dict(re.findall(r"^\| (`.+?`) \| (.+?) \|", table, re.MULTILINE))
-    listed = {name: cell for names, cell in rows.items() for name in re.findall(r"`(\w+)`", names)}
-    assert list(listed) == [field.name for field in fields(EdgeSettings)]
-    for field in fields(EdgeSettings):
-        if field.default not in (MISSING, ""):
-            assert f"`{str(field.default).lower()}`" in listed[field.name], field.name
-
-
 def test_the_page_lists_every_finding() -> None:
     page = (Path(__file__).parents[2] / "docs" / "edge.md").read_text("utf-8")
     table = page.split("| Finding |")[1]
     named = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
     assert {code for cell in named for code in re.findall(r"`([\w-]+)`", cell)} == {each.value for each in Finding}
-
-
-def test_an_edge_that_has_not_joined_says_so(tmp_path: Path) -> None:
-    home = EdgeHome(tmp_path / "caf")
-    home.create(folder("caf"), settings("caf"))
-    with pytest.raises(MaillonError) as caught:
-        Edge.open(home.path, FakeClock(AT))
-    assert caught.value.kind is ErrorKind.CONFIGURATION
-    assert "joined" in caught.value.detail
-
-
-def test_another_partners_folder_is_refused(consortium: Consortium, tmp_path: Path) -> None:
-    with pytest.raises(MaillonError):
-        Edge.open(consortium.homes["caf"].path, consortium.clock, folder("cpam"))
-    with pytest.raises(MaillonError):
-        EdgeHome(tmp_path / "x").create(folder("cpam"), settings("caf"))
-    assert PartnerSlug("caf") == consortium.edges["caf"].slug
-
-
-def test_a_new_klink_is_taken_beside_the_old_one_and_never_undone(consortium: Consortium) -> None:
-    """The edge then makes tokens under both; a file that lacks a key it has would leave records nobody finds."""
-    c = consortium
-    home, seal_key = c.homes["caf"], next(r for r in c.rows if r.slug == "caf").seal_key
-    before = c.root.seal_klink("caf", seal_key)
-    two = c.root.with_klinks(with_new(c.root.epochs))
-    home.join(c.root.public_jwk, c.root.fingerprint, c.directory(2), two.seal_klink("caf", seal_key), AT)
-    edge = Edge.open(home.path, FakeClock(AT))
-    try:
-        assert [each.epoch for each in (*edge.tokeniser.former, edge.tokeniser)] == [1, 2]
-        assert edge.store.links.standing().live == (1, 2)
-    finally:
-        edge.close()
-    assert join(c, klink=before).kind is ErrorKind.CONFLICT
-    other = c.root.with_klinks(with_new(c.root.epochs))
-    assert join(c, klink=other.seal_klink("caf", seal_key)).kind is ErrorKind.CONFLICT

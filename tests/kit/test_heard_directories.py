@@ -17,7 +17,7 @@ from connectors.kit.edge_store import EdgeStore
 from connectors.kit.ledger.heard import PATIENCE, HeardDirectories
 from connectors.kit.ledger.store import Alarm
 from connectors.kit.seal import Typ
-from tests.kit.test_edge_app import Consortium, ask, consortium  # noqa: F401 (a fixture)
+from tests.kit.consortium import Consortium, ask
 from tests.kit.world import AT
 
 
@@ -77,7 +77,7 @@ def test_it_is_told_as_a_naive_reader_would(tmp_path_factory: pytest.TempPathFac
     store.close()
 
 
-def test_a_source_hears_of_it_in_the_order_it_answers(consortium: Consortium) -> None:  # noqa: F811
+def test_a_source_hears_of_it_in_the_order_it_answers(consortium: Consortium) -> None:
     """The hub gives the source version 1 for ever; the requester got version 2 from the root by hand."""
     source, requester = consortium.edges["caf"], consortium.edges["departement"]
     assert ask(consortium).reports == ()
@@ -100,7 +100,7 @@ def test_a_source_hears_of_it_in_the_order_it_answers(consortium: Consortium) ->
     assert source.store.log.counts() == {}
 
 
-def test_the_version_is_the_requesters_own_word(consortium: Consortium) -> None:  # noqa: F811
+def test_the_version_is_the_requesters_own_word(consortium: Consortium) -> None:
     """It is inside what the requester signs: the hub can neither add nor change it."""
     got = consortium.edges["departement"]
     signed: list[str] = []

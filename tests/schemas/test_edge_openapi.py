@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from connectors.kit.edge_app import create_app
 from schemas import registry
-from tests.kit.test_edge_app import Consortium, consortium  # noqa: F401 (a fixture)
+from tests.kit.conftest import consortium  # noqa: F401 (a fixture)
+from tests.kit.consortium import Consortium
 from tests.schemas.sampling import places, target
 from tests.schemas.test_openapi import OPENAPI
 

@@ -25,7 +25,8 @@ from consent.ledger.fork import Fork
 from consent.ledger.witness import read_cosignatures
 from hub.cli import ledger_evidence
 from hub.cli.main import cli
-from tests.kit.test_edge_app import LOCAL, Consortium, ask, consortium, settings  # noqa: F401 (a fixture)
+from tests.kit.conftest import consortium  # noqa: F401 (a fixture)
+from tests.kit.consortium import LOCAL, Consortium, ask, settings
 from tests.witness.log import LOG, ORIGIN, FakeLog
 
 
