@@ -31,7 +31,7 @@ from hub.services.register import resolve
 from schemas.registry import validator
 from tests.erasure.conftest import NOTHING_KEPT, decision, later
 from tests.hub.conftest import World, problem
-from tests.hub.test_identity import _decide, _doubted, _split
+from tests.hub.reviewing import decide, doubted, split_off
 
 Document = dict[str, Any]
 
@@ -299,9 +299,9 @@ def _other(old: Any) -> st.SearchStrategy[Any]:
 
 def _joined(world: World) -> tuple[str, str]:
     """Two persons a review joined: (ref of the département, ref of the caisse)."""
-    desk, caf, review_id = _doubted(world)
+    desk, caf, review_id = doubted(world)
     world.consent(desk, EventKind.DENIED, fields=("contact.telephone",), notice=None)
-    _decide(world, review_id, "link")
+    decide(world, review_id, "link")
     return desk, caf
 
 
@@ -342,7 +342,7 @@ def test_after_a_split_each_has_its_own_and_not_the_others_agreement(world: Worl
     world.register("caf", 1, sections=["droits", "ressources"])
     world.consent(ccas, EventKind.GRANTED, collector="ccas")
     world.pull(desk)
-    _split(world, "departement", desk, "ccas")
+    split_off(world, "departement", desk, "ccas")
     mine, theirs = copied(world, desk), copied(world, ccas, "ccas")
     for document in (mine, theirs):
         assert judged(world, document).code is None
@@ -365,7 +365,7 @@ def test_what_an_erasure_took_out_of_her_chain_tells_nothing_of_whom_it_was(worl
     for _ in range(2):
         world.consent(ccas, EventKind.DENIED, collector="ccas", fields=("contact.telephone",), notice=None)
     world.pull(desk)
-    _split(world, "departement", desk, "ccas")
+    split_off(world, "departement", desk, "ccas")
     decided = decision(world, ccas, NOTHING_KEPT, partner="ccas")
     receipt = world.ok("dpo", "/v1/erasures", decided)
     document = copied(world, desk)
