@@ -22,7 +22,8 @@ import rfc8785  # noqa: F401  (loaded once, before the forks)
 import schemas.registry  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
-RULES, LIFE, ORDER, RECORDS, POLICY = "rules", "lifecycle", "order", "records", "policy"
+RULES, REGIMES, MANDATES = "rules", "regimes", "mandates"
+LIFE, ORDER, RECORDS, POLICY = "lifecycle", "order", "records", "policy"
 AT_ONCE = 2
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--noconftest", "--no-header", f"--rootdir={ROOT}")
 """Nothing that costs more than the tests themselves: a hundred runs are waited for."""
@@ -55,23 +56,23 @@ MUTATIONS = (
     Mutation(
         "an unknown purpose is an obligation", "decide", "PurposeRule(0, 0, 0, 0, 0)", "PurposeRule(0, 0, -1, 0, -1)"
     ),
-    Mutation("a row naming its source is not looked up", "decide", 'source if source in policy.named_sources else ""', '""'),
+    Mutation("a row naming its source is not looked up", "decide", 'source if source in policy.named_sources else ""', '""', REGIMES),
     Mutation("a protection is forgotten", "decide", "shielded = left & protected", "shielded = 0"),
-    Mutation("an agreement counts under every regime", "decide", "asked = left & accord", "asked = left"),
+    Mutation("an agreement counts under every regime", "decide", "asked = left & accord", "asked = left", REGIMES),
     Mutation("a refusal is forgotten", "decide", "denied = asked & deny", "denied = 0"),
     Mutation("a refusal that is no mask is passed over", "decide", "if deny != 0:", "if deny:"),
     Mutation("no agreement is needed", "decide", "allowed = asked & permit", "allowed = asked"),
     Mutation("a weak proof is enough", "decide", "allowed = asked & permit", "allowed = asked & (permit | weak)"),
     Mutation("weak proof is told as no agreement", "decide", "unproven = missing & weak", "unproven = 0"),
-    Mutation("an objection is forgotten", "decide", "objected = told & objection & opposable", "objected = 0"),
+    Mutation("an objection is forgotten", "decide", "objected = told & objection & opposable", "objected = 0", REGIMES),
     Mutation(
         "an objection bites where the text forbids one",
         "decide",
         "told & objection & opposable",
-        "told & objection",
+        "told & objection", REGIMES,
     ),
     Mutation("nobody need be informed", "decide", "known = told & informed", "known = told"),
-    Mutation("an agreement is taken for information", "decide", "told & informed", "told & (informed | permit)"),
+    Mutation("an agreement is taken for information", "decide", "told & informed", "told & (informed | permit)", REGIMES),
     Mutation("an obligation asks for information", "decide", "left & obligation", "left & obligation & informed"),
     Mutation("an obligation passes a protection", "decide", "left & obligation", "within & obligation"),
     Mutation("an exception releases what was wanted", "decide", "Decision(\n            0,", "Decision(\n            asked_for,"),
@@ -105,28 +106,28 @@ MUTATIONS = (
     ),
     Mutation("a frozen person is not", "lifecycle", "protected = policy.index.full", "protected |= 0"),
     Mutation("a protection gives no mask", "lifecycle", "protected |= record.refused.fields", "protected |= 0"),
-    Mutation("a mandate is not looked at", "lifecycle", "mandate.scope if mandate.decides(question.at) else 0", "mandate.scope"),
+    Mutation("a mandate is not looked at", "lifecycle", "mandate.scope if mandate.decides(question.at) else 0", "mandate.scope", MANDATES),
     Mutation(
         "a mandate has no scope",
         "lifecycle",
         "mandate.scope if mandate.decides(question.at) else 0",
-        "policy.index.full if mandate.decides(question.at) else 0",
+        "policy.index.full if mandate.decides(question.at) else 0", MANDATES,
     ),
-    Mutation("one parent always suffices", "lifecycle", "once if usual_act else twice", "once"),
-    Mutation("both parents are always needed", "lifecycle", "once if usual_act else twice", "twice"),
+    Mutation("one parent always suffices", "lifecycle", "once if usual_act else twice", "once", MANDATES),
+    Mutation("both parents are always needed", "lifecycle", "once if usual_act else twice", "twice", MANDATES),
     Mutation(
         "one parent counts twice",
         "lifecycle",
         "parents[parent] = parents.get(parent, 0) | fields",
-        'parents[f"{parent}{len(parents)}"] = fields',
+        'parents[f"{parent}{len(parents)}"] = fields', MANDATES,
     ),
-    Mutation("parents' fields add up", "lifecycle", "twice |= once & fields", "twice |= once | fields if once else 0"),
-    Mutation("a judgment settles nothing", "lifecycle", "_union(s.judged for s in said if s.agreed or s.denied)", "0"),
-    Mutation("a judgment nobody used settles", "lifecycle", "for s in said if s.agreed or s.denied)", "for s in said)"),
-    Mutation("a judgment silences everyone", "lifecycle", "if s.parent else s", "if not s.judged else s"),
-    Mutation("an upheld objection does not bite", "lifecycle", "_OPPOSED: Final = (_S.OBJECTED, _S.UPHELD)", "_OPPOSED: Final = (_S.OBJECTED,)"),
-    Mutation("a pending objection does not bite", "lifecycle", "_OPPOSED: Final = (_S.OBJECTED, _S.UPHELD)", "_OPPOSED: Final = (_S.UPHELD,)"),
-    Mutation("objecting to one field un-informs of all", "lifecycle", "informed=given if status in _INFORMED else 0", "informed=given if status is _S.INFORMED else 0"),
+    Mutation("parents' fields add up", "lifecycle", "twice |= once & fields", "twice |= once | fields if once else 0", MANDATES),
+    Mutation("a judgment settles nothing", "lifecycle", "_union(s.judged for s in said if s.agreed or s.denied)", "0", MANDATES),
+    Mutation("a judgment nobody used settles", "lifecycle", "for s in said if s.agreed or s.denied)", "for s in said)", MANDATES),
+    Mutation("a judgment silences everyone", "lifecycle", "if s.parent else s", "if not s.judged else s", MANDATES),
+    Mutation("an upheld objection does not bite", "lifecycle", "_OPPOSED: Final = (_S.OBJECTED, _S.UPHELD)", "_OPPOSED: Final = (_S.OBJECTED,)", REGIMES),
+    Mutation("a pending objection does not bite", "lifecycle", "_OPPOSED: Final = (_S.OBJECTED, _S.UPHELD)", "_OPPOSED: Final = (_S.UPHELD,)", REGIMES),
+    Mutation("objecting to one field un-informs of all", "lifecycle", "informed=given if status in _INFORMED else 0", "informed=given if status is _S.INFORMED else 0", REGIMES),
     Mutation("the next change is missed at its instant", "lifecycle", "if turn > question.at", "if turn >= question.at"),
     Mutation("a mandate's end is no change", "lifecycle", "yield from (record.mandate.start, record.mandate.end)", "return"),
     Mutation("weak records are named as giving", "lifecycle", "if s.proven & permit or s.informed", "if s.agreed or s.informed"),
@@ -141,12 +142,12 @@ MUTATIONS = (
     Mutation("narrowing starts earlier", "lifecycle", "start=max(before.start, event.start)", "start=min(before.start, event.start)"),
     Mutation("renewing keeps the old proof", "lifecycle", "evidence=event.evidence,\n                mandate", "mandate"),
     Mutation("a second protection replaces the first", "lifecycle", "before.refused.fields | event.scope.fields", "event.scope.fields"),
-    Mutation("an objection rejected is kept", "lifecycle", "case EventKind.REVOKED | EventKind.OBJECTION_REJECTED:\n            after = replace(after, refused=NOTHING)", "case EventKind.REVOKED:\n            after = replace(after, status=_S.UPHELD)"),
+    Mutation("an objection rejected is kept", "lifecycle", "case EventKind.REVOKED | EventKind.OBJECTION_REJECTED:\n            after = replace(after, refused=NOTHING)", "case EventKind.REVOKED:\n            after = replace(after, status=_S.UPHELD)", REGIMES),
     # mandates
-    Mutation("a curator decides", "mandates", "self.nature in DECIDING and ", ""),
-    Mutation("a mandate for property decides", "mandates", "PERSONNE in self.champ and ", ""),
-    Mutation("a mandate lasts one instant more", "mandates", "at < self.end", "at <= self.end"),
-    Mutation("a mandate starts late", "mandates", "self.start <= at", "self.start < at"),
+    Mutation("a curator decides", "mandates", "self.nature in DECIDING and ", "", MANDATES),
+    Mutation("a mandate for property decides", "mandates", "PERSONNE in self.champ and ", "", MANDATES),
+    Mutation("a mandate lasts one instant more", "mandates", "at < self.end", "at <= self.end", MANDATES),
+    Mutation("a mandate starts late", "mandates", "self.start <= at", "self.start < at", MANDATES),
     # records
     Mutation("the source is not looked at", "records", "if self.sources and question.source not in self.sources:", "if False:"),
     Mutation("the recipient's role is not looked at", "records", "(not roles or question.role in roles)", "True"),

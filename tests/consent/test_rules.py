@@ -1,4 +1,5 @@
-"""Each rule of the decision and of the authority, one example at a time. Fast: the mutations run against this file."""
+"""Each rule of the decision and of an agreement, one example at a time. Fast: the mutations run against this file, and
+against its neighbours on regimes and mandates."""
 
 from __future__ import annotations
 
@@ -8,44 +9,31 @@ import pytest
 
 from consent.decide import decide
 from consent.lifecycle import authority
-from consent.model import Attributes, Authority, Decision, Reason, Regime
+from consent.model import Attributes, Authority, Reason, Regime
 from tests.consent import world
+from tests.consent.asking import (
+    AAH,
+    DETTES,
+    GIR,
+    INFORMED,
+    LIEU,
+    MESURE,
+    NOM,
+    NOTES,
+    POLICY,
+    REVENU,
+    RSA,
+    RSA_DATE,
+    TEL,
+    ask,
+    deny,
+    grant,
+    proof,
+    reason,
+    released,
+    rights,
+)
 from tests.consent.world import INDEX, PATHS, at, mandate, payload, question
-
-POLICY = world.policy()
-NOM, TEL, NIR, RSA, RSA_DATE, AAH, REVENU, DETTES, NOTES, GIR, MESURE, LIEU = PATHS
-
-
-def ask(*events: dict[str, Any], **asked: Any) -> Decision:
-    """Return the decision on ``wanted`` (every field by default) after ``events``."""
-    wanted = asked.pop("wanted", ())
-    what = question(*wanted, **asked)
-    return decide(POLICY, what, authority(world.state(*events), POLICY, what))
-
-
-def reason(decision: Decision, path: str) -> Reason:
-    """Return the one reason of ``path``."""
-    found = [why for why, mask in decision.masks() if mask & INDEX.mask([path])]
-    assert len(found) == 1, found
-    return found[0]
-
-
-def released(decision: Decision) -> tuple[str, ...]:
-    """Return the released paths."""
-    return INDEX.paths(decision.allowed)
-
-
-def grant(*paths: str, **changed: Any) -> dict[str, Any]:
-    """Return a grant of ``paths``."""
-    return payload("granted", **{"pii_information": list(paths)} | changed)
-
-
-def deny(*paths: str, **changed: Any) -> dict[str, Any]:
-    """Return a refusal of ``paths``, under its own record."""
-    return payload(
-        "denied", **{"record": "no", "pii_information": list(paths), "sources": [], "recipients": []} | changed
-    )
-
 
 # --- accord
 
@@ -146,11 +134,6 @@ def test_renewal_moves_the_end_and_narrowing_never_does() -> None:
     open_end = {"from": world.instant(0), "to": None}
     assert released(ask(grant(NOM), payload("narrowed", validity=open_end), hours=5)) == (NOM,)
     assert released(ask(grant(NOM), payload("narrowed", validity=open_end), hours=10)) == ()
-
-
-def proof(level: str) -> dict[str, Any]:
-    """Return a collection proven at ``level``."""
-    return {"channel": "guichet", "evidence": level, "agent": "a", "second_agent": "b", "evidence_hash": "h"}
 
 
 @pytest.mark.parametrize(
@@ -272,216 +255,6 @@ def test_a_frozen_person_releases_nothing() -> None:
         assert reason(decision, NOM) is Reason.PROTECTED
     lifted = payload("unfrozen", record="f", actor="institution")
     assert released(ask(frozen, lifted, purpose="loi")) == (NOM, RSA, RSA_DATE)
-
-
-# --- information and obligation
-
-
-def inform(*paths: str, **changed: Any) -> dict[str, Any]:
-    """Return an information about ``paths`` under ``droits``."""
-    return payload("informed", **{"record": "i", "purpose": "droits", "pii_information": list(paths)} | changed)
-
-
-def objection(*paths: str, **changed: Any) -> dict[str, Any]:
-    """Return an objection to ``paths``, in its own record and against everyone."""
-    more: dict[str, Any] = {"record": "o", "purpose": "droits", "sources": [], "recipients": []}
-    return payload("objected", **more | {"pii_information": list(paths)} | changed)
-
-
-def rights(*events: dict[str, Any], **asked: Any) -> Decision:
-    """Ask cpam under ``droits``."""
-    return ask(*events, **{"purpose": "droits", "source": "cpam"} | asked)
-
-
-INFORMED = inform(*PATHS, sources=["cpam"], validity={"from": world.instant(0), "to": None})
-
-
-def test_information_needs_the_person_informed() -> None:
-    assert released(rights()) == ()
-    assert reason(rights(), NOM) is Reason.NO_CONSENT
-    assert released(rights(INFORMED)) == (NOM, NIR, RSA, RSA_DATE, REVENU)
-    assert rights(INFORMED).consent_ids == ("i",)
-    assert reason(rights(INFORMED), TEL) is Reason.NO_CONSENT
-    assert released(rights(inform(NOM, sources=["cpam"]), hours=10)) == ()
-    assert released(rights(inform(NOM, sources=["caf"]))) == ()
-
-
-def test_agreeing_is_not_being_informed_nor_the_reverse() -> None:
-    assert released(rights(grant(*PATHS, purpose="droits", sources=["cpam"]))) == (TEL, AAH)
-    assert released(ask(inform(*PATHS, purpose="suivi"))) == ()
-
-
-def test_refusing_does_not_bite_under_information() -> None:
-    assert NOM in released(rights(INFORMED, deny(NOM, purpose="droits")))
-
-
-def test_an_objection_bites_where_the_text_allows_one() -> None:
-    decision = rights(INFORMED, objection(*PATHS))
-    assert released(decision) == (NIR, REVENU)
-    assert reason(decision, NOM) is Reason.OBJECTION
-    assert reason(rights(objection(NOM)), NOM) is Reason.OBJECTION
-    assert decision.refusal_ids == ("o",)
-    assert AAH in released(rights(grant(AAH, purpose="droits", sources=["cpam"]), objection(*PATHS)))
-
-
-def test_an_objection_follows_its_examination() -> None:
-    upheld = payload("objection_upheld", record="o", purpose="droits", actor="institution")
-    rejected = payload("objection_rejected", record="o", purpose="droits", actor="institution")
-    taken_back = payload("revoked", record="o", purpose="droits")
-    assert NOM not in released(rights(INFORMED, objection(NOM)))
-    assert NOM not in released(rights(INFORMED, objection(NOM), upheld))
-    assert NOM in released(rights(INFORMED, objection(NOM), rejected))
-    assert NOM not in released(rights(INFORMED, objection(NOM), rejected, objection(NOM)))
-    assert NOM in released(rights(INFORMED, objection(NOM), taken_back))
-    assert NOM in released(rights(INFORMED, objection(NOM), upheld, taken_back))
-
-
-def test_an_objection_on_the_information_itself() -> None:
-    here = objection(NOM, record="i")
-    assert released(rights(INFORMED, here)) == (NIR, RSA, RSA_DATE, REVENU)
-    rejected = payload("objection_rejected", record="i", purpose="droits", actor="institution")
-    assert NOM in released(rights(INFORMED, here, rejected))
-
-
-def test_an_objection_outlives_the_information_it_answers() -> None:
-    short = inform(NOM, sources=["cpam"], validity={"from": world.instant(0), "to": world.instant(2)})
-    later = inform(NOM, sources=["cpam"], record="j", validity={"from": world.instant(2), "to": None})
-    assert released(rights(short, objection(NOM, record="i"), later)) == ()
-
-
-def test_an_objection_limited_to_another_recipient_does_not_bite() -> None:
-    assert NOM in released(rights(INFORMED, objection(NOM, recipients=[{"partner": "ccas", "roles": []}])))
-
-
-def test_an_obligation_needs_its_text_alone() -> None:
-    decision = ask(deny(NOM, purpose="loi"), purpose="loi")
-    assert released(decision) == (NOM, RSA, RSA_DATE)
-    assert decision.by_regime(Regime.OBLIGATION) == decision.allowed
-    assert decision.by_regime(Regime.ACCORD) == 0
-
-
-def test_a_row_that_names_the_source_prevails() -> None:
-    decision = rights(source="caf")
-    assert released(decision) == (TEL, RSA)
-    assert decision.by_regime(Regime.OBLIGATION) == INDEX.mask([TEL, RSA])
-    assert released(rights(source="cpam")) == ()
-
-
-def test_by_regime_splits_what_left() -> None:
-    given = grant(*PATHS, purpose="droits", sources=["cpam"])
-    decision = rights(INFORMED, given)
-    assert INDEX.paths(decision.by_regime(Regime.ACCORD)) == (TEL, AAH)
-    assert INDEX.paths(decision.by_regime(Regime.INFORMATION)) == (NOM, NIR, RSA, RSA_DATE, REVENU)
-
-
-# --- mandates
-
-GUARDIANS = ("tutelle", "habilitation_familiale", "mandat_protection_future")
-POWERLESS = ("sauvegarde", "curatelle_simple", "curatelle_renforcee", "masp", "maj", "mjagbf")
-
-
-@pytest.mark.parametrize("nature", [*GUARDIANS, *POWERLESS])
-def test_who_may_agree_for_a_protected_adult(nature: str) -> None:
-    decision = ask(grant(NOM, mandate=mandate(nature)))
-    assert released(decision) == ((NOM,) if nature in GUARDIANS else ())
-
-
-def test_a_mandate_for_property_only_gives_nothing() -> None:
-    assert released(ask(grant(NOM, mandate=mandate("tutelle", champ=["biens"])))) == ()
-
-
-def test_a_guardian_agrees_within_the_mandate() -> None:
-    assert released(ask(grant(NOM, TEL, mandate=mandate("tutelle", scope=["moi.tel"])))) == (TEL,)
-
-
-@pytest.mark.parametrize(("hours", "live"), [(1.999, False), (2, True), (3.999, True), (4, False)])
-def test_a_mandate_lives_in_a_half_open_interval(hours: float, live: bool) -> None:
-    short = mandate("tutelle", valid_from=world.instant(2), valid_to=world.instant(4))
-    assert released(ask(grant(NOM, mandate=short), hours=hours)) == ((NOM,) if live else ())
-
-
-def test_the_persons_own_refusal_wins_over_the_guardian() -> None:
-    assert released(ask(grant(NOM, mandate=mandate("tutelle")), deny(NOM))) == ()
-
-
-def test_a_guardians_refusal_counts_within_the_mandate_only() -> None:
-    own = grant(NOM, TEL)
-    assert released(ask(own, deny(NOM, TEL, mandate=mandate("tutelle", scope=[NOM])))) == (TEL,)
-    assert released(ask(own, deny(NOM, mandate=mandate("curatelle_simple")))) == (NOM, TEL)
-
-
-def test_a_guardians_objection_counts_within_the_mandate_only() -> None:
-    assert NOM not in released(rights(INFORMED, objection(NOM, mandate=mandate("tutelle"))))
-    assert NOM in released(rights(INFORMED, objection(NOM, mandate=mandate("mjagbf"))))
-
-
-def test_one_parent_suffices_for_a_usual_act() -> None:
-    assert released(ask(grant(NOM, mandate=mandate("autorite_parentale")))) == (NOM,)
-
-
-def parents(*fields: tuple[str, ...], **changed: Any) -> list[dict[str, Any]]:
-    """Return one grant per parent under the unusual purpose."""
-    return [
-        grant(*paths, record=f"p{i}", purpose="grave", mandate=mandate("autorite_parentale", f"parent-{i}"), **changed)
-        for i, paths in enumerate(fields)
-    ]
-
-
-def test_both_parents_are_needed_otherwise_and_their_fields_intersect() -> None:
-    assert released(ask(*parents((NOM,)), purpose="grave")) == ()
-    decision = ask(*parents((NOM, TEL), (NOM, RSA)), purpose="grave")
-    assert released(decision) == (NOM,)
-    assert decision.consent_ids == ("p0", "p1")
-    assert reason(decision, TEL) is Reason.NO_CONSENT
-
-
-def test_one_parent_twice_is_one_parent() -> None:
-    twice = [
-        grant(NOM, record=f"p{i}", purpose="grave", mandate=mandate("autorite_parentale", "parent")) for i in (0, 1)
-    ]
-    assert released(ask(*twice, purpose="grave")) == ()
-
-
-def test_two_of_three_holders_suffice_and_one_record_may_complete_another() -> None:
-    assert released(ask(*parents((NOM,), (TEL,), (NOM, TEL)), purpose="grave")) == (NOM, TEL)
-
-
-def test_a_weakly_proven_parent_is_told_as_weak_proof() -> None:
-    strong, weak = parents((NOM,), (NOM,))
-    decision = ask(strong, weak | {"collection": proof("E1")}, purpose="grave")
-    assert released(decision) == ()
-    assert reason(decision, NOM) is Reason.EVIDENCE
-
-
-def test_one_parents_refusal_wins() -> None:
-    refusal = deny(NOM, mandate=mandate("autorite_parentale", "parent-2"))
-    assert released(ask(grant(NOM, mandate=mandate("autorite_parentale", "parent-1")), refusal)) == ()
-
-
-def test_a_judgment_comes_before_the_parents() -> None:
-    judged = {"mandate": mandate("jugement", "parent-1", scope=[NOM])}
-    assert released(ask(grant(NOM, purpose="grave", **judged), purpose="grave")) == (NOM,)
-    refusal = deny(NOM, TEL, mandate=mandate("autorite_parentale", "parent-2"))
-    other = grant(TEL, record="r2", mandate=mandate("autorite_parentale", "parent-1"))
-    decision = ask(grant(NOM, **judged), other, refusal)
-    assert released(decision) == (NOM,)
-    assert reason(decision, TEL) is Reason.CONSENT_DENY
-    settled = deny(NOM, record="judged", **judged)
-    assert released(ask(settled, grant(NOM, mandate=mandate("autorite_parentale", "parent-2")))) == ()
-
-
-def test_a_judgment_does_not_silence_the_person_nor_a_guardian() -> None:
-    judged = grant(NOM, mandate=mandate("jugement", "parent-1"))
-    assert released(ask(judged, deny(NOM))) == ()
-    assert released(ask(judged, deny(NOM, mandate=mandate("tutelle", "t")))) == ()
-
-
-def test_a_judgment_nobody_used_here_settles_nothing() -> None:
-    elsewhere = grant(NOM, sources=["cpam"], mandate=mandate("jugement", "parent-1"))
-    parent = grant(NOM, record="r2", mandate=mandate("autorite_parentale", "parent-2"))
-    assert released(ask(elsewhere, parent)) == (NOM,)
-    ended = mandate("jugement", "parent-1", valid_to=world.instant(2))
-    assert released(ask(grant(NOM, mandate=ended), parent)) == (NOM,)
 
 
 # --- the rest of the answer
