@@ -11,7 +11,7 @@ from hub.index.placing import candidates, place
 from hub.index.rules import CROWD, Candidate, Doubt, IndexRecord, Link, New, Review, Rule
 from hub.index.settle import Flood, settle
 from hub.store.index import IndexedToken
-from tests.index.test_rules import ANNE, NO_NIR, NO_PLACE, TOKENISER, Traits, anne, rare, record
+from tests.index.people import ANNE, NO_NIR, NO_PLACE, TOKENISER, Traits, anne, rare, record
 
 
 def settled(incoming: IndexRecord, others: Sequence[IndexRecord], own: Sequence[IndexRecord] = ()) -> object:
