@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
 from connectors.kit import seal, trust
@@ -31,6 +32,11 @@ from hub.app import close_hub, create_app
 from hub.home import HubHome
 from hub.services.runtime import Hub
 from hub.settings import Settings, load_settings
+from hub.store.engine import open_engine
+from hub.store.migrations import upgrade
+from hub.store.secrets import SecretStore
+from hub.store.session import Writer
+from tests.hub.stores import open_secrets, open_sequencer
 
 URL = "http://127.0.0.1:8400"
 PURPOSE = "accompagnement_global"
@@ -283,3 +289,24 @@ def known(world: World) -> dict[str, str]:
     """One person, known to four partners; each has its own ref."""
     sections = {"departement": ["accompagnement"], "caf": ["droits", "ressources", "contact"], "cpam": ["droits"]}
     return {slug: world.register(slug, 1, sections=sections.get(slug, ())) for slug in world.partners}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = open_engine(tmp_path / "hub.db")
+    upgrade(engine, "hub")
+    return engine
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Iterator[SecretStore]:
+    secrets = open_secrets(tmp_path, FakeClock())
+    yield secrets
+    secrets.close()
+
+
+@pytest.fixture
+def writer(engine: Engine, secrets: SecretStore) -> Iterator[Writer]:
+    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
+    yield writer
+    writer.close()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from connectors.kit.runtime.clock import Clock
+from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
 from consent.ledger.note import SignerKey
+from hub.store.access import AccessEvent, AccessKind
 from hub.store.secrets import SecretStore
 from hub.store.sequencer import Sequencer
+from hub.store.session import UnitOfWork
 from hub.wrapping import WrappingKeys
 
 SYSTEM_KEY = b"k" * 32
@@ -25,3 +28,19 @@ def open_secrets(folder: Path, clock: Clock) -> SecretStore:
     path = folder / "wrapping.keys"
     wrapping = WrappingKeys.load(path) if path.exists() else WrappingKeys.create(path)
     return SecretStore(folder / "secrets.db", wrapping, clock, system_key=SYSTEM_KEY)
+
+
+def refused_access(uow: UnitOfWork, person: PersonId | None = None) -> int:
+    payload = {"fields": ["droits.rsa.etat"]}
+    event = AccessEvent(
+        EventId(new_uuid()),
+        AccessKind.DECIDED,
+        "0" * 32,
+        person,
+        "ccas",
+        "refused",
+        payload,
+        agent="a",
+        fields={"droits.rsa.etat": "x"},
+    )
+    return uow.access.append(event).seq

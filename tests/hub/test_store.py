@@ -1,12 +1,10 @@
-"""The store: migrations, immutable events, group commit, full disks."""
+"""The store: migrations, immutable events, what an event commits to."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,18 +17,17 @@ from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert, select, text, update
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import FakeClock, SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.runtime.ids import EventId, PersonId, new_uuid
+from connectors.kit.runtime.ids import PersonId
 from consent.ledger import envelope
 from consent.ledger.envelope import Link, first_gap
 from consent.ledger.leaf import EventClass, commitment
 from consent.ledger.merkle import leaf_hash
 from hub.store import tables
-from hub.store.access import AccessEvent, AccessKind
 from hub.store.engine import open_engine
 from hub.store.index import Index, IndexedToken
 from hub.store.journal import Draft, leaf_of, opening_of
@@ -38,47 +35,9 @@ from hub.store.matches import Match, MatchKind
 from hub.store.migrations import upgrade
 from hub.store.rotation import RotationStep
 from hub.store.sealing import canonical, envelope_of
-from hub.store.secrets import SecretStore
-from hub.store.session import Reads, UnitOfWork, Writer
+from hub.store.session import UnitOfWork, Writer
 from hub.store.sql import Sql
-from tests.hub.stores import LOG_KEY, SYSTEM_KEY, open_secrets, open_sequencer
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_engine(tmp_path / "hub.db")
-    upgrade(engine, "hub")
-    return engine
-
-
-@pytest.fixture
-def secrets(tmp_path: Path) -> Iterator[SecretStore]:
-    secrets = open_secrets(tmp_path, FakeClock())
-    yield secrets
-    secrets.close()
-
-
-@pytest.fixture
-def writer(engine: Engine, secrets: SecretStore) -> Iterator[Writer]:
-    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
-    yield writer
-    writer.close()
-
-
-def _decided(uow: UnitOfWork, person: PersonId | None = None) -> int:
-    payload = {"fields": ["droits.rsa.etat"]}
-    event = AccessEvent(
-        EventId(new_uuid()),
-        AccessKind.DECIDED,
-        "0" * 32,
-        person,
-        "ccas",
-        "refused",
-        payload,
-        agent="a",
-        fields={"droits.rsa.etat": "x"},
-    )
-    return uow.access.append(event).seq
+from tests.hub.stores import LOG_KEY, SYSTEM_KEY, refused_access
 
 
 def test_migrations_give_exactly_the_tables_in_code(tmp_path: Path) -> None:
@@ -178,7 +137,7 @@ def _person(uow: UnitOfWork) -> PersonId:
 def _everything(uow: UnitOfWork) -> PersonId:
     """One event of every kind about a new person."""
     person = _person(uow)
-    _decided(uow, person)
+    refused_access(uow, person)
     uow.matches.append_all([Match(MatchKind.CREATED, person, "r", "caf", {"rule": "new"})])
     uow.partners.suspend("caf", suspended=True, reason="test", actor="operator")
     uow.partners.accept_directory(1, "d" * 43)
@@ -308,165 +267,8 @@ def test_consent_events_move_the_version_of_their_person_only(writer: Writer) ->
     assert writer.run(fill) == (3, 0)
 
 
-def test_an_item_that_raises_loses_its_own_writes_only(writer: Writer, engine: Engine) -> None:
-    """The first item holds the writer until the others wait: those make one batch."""
-    gate, entered = threading.Event(), threading.Event()
-
-    def hold(uow: UnitOfWork) -> None:
-        entered.set()
-        gate.wait(60)
-
-    def good(uow: UnitOfWork) -> PersonId:
-        return uow.persons.create(provisional=False)
-
-    def bad(uow: UnitOfWork) -> None:
-        uow.persons.create(provisional=True)
-        raise MaillonError(ErrorKind.TRANSITION, "no")
-
-    def contradicts(uow: UnitOfWork) -> None:
-        uow.persons.create(provisional=True)
-        uow.partners.accept_directory(1, "d" * 43)
-        uow.partners.accept_directory(1, "d" * 43)
-
-    answers: dict[str, object] = {}
-
-    def call(name: str, work: object) -> None:
-        try:
-            answers[name] = writer.run(work)  # type: ignore[arg-type]
-        except MaillonError as error:
-            answers[name] = error.kind
-
-    jobs = {"hold": hold, "good": good, "bad": bad, "contradicts": contradicts, "good2": good}
-    threads = [threading.Thread(target=call, args=job) for job in jobs.items()]
-    threads[0].start()
-    entered.wait(60)
-    for thread in threads[1:]:
-        thread.start()
-    while writer._queue.qsize() < 4:
-        time.sleep(0.001)
-    gate.set()
-    for thread in threads:
-        thread.join()
-    assert answers["bad"] is ErrorKind.TRANSITION
-    assert answers["contradicts"] is ErrorKind.CONFLICT
-    with engine.connect() as connection:
-        found = set(connection.execute(select(tables.person.c.person_id)).scalars())
-        assert found == {answers["good"], answers["good2"]}
-        assert connection.execute(select(tables.journal)).all() == []
-
-
-def test_nothing_is_answered_before_the_commit(writer: Writer, secrets: SecretStore, tmp_path: Path) -> None:
-    """Whatever an answered item wrote is seen by an independent connection at once."""
-    reads = Reads(open_engine(tmp_path / "hub.db", read_only=True), secrets, FakeClock())
-    for n in range(1, 20):
-        writer.run(_decided)
-        assert reads.run(lambda uow: uow.journal.length()) == n
-
-
-def test_readers_cannot_write(engine: Engine, secrets: SecretStore, tmp_path: Path) -> None:
-    reads = Reads(open_engine(tmp_path / "hub.db", read_only=True), secrets, FakeClock())
-    with pytest.raises(MaillonError) as refused:
-        reads.run(lambda uow: uow.persons.create(provisional=False))
-    assert refused.value.kind is ErrorKind.STORAGE
-
-
-def test_a_full_disk_acknowledges_nothing_and_the_rest_goes_on(engine: Engine, secrets: SecretStore) -> None:
-    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
-    writer.run(_decided)
-    engine.dispose()
-    with engine.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-
-    def big(uow: UnitOfWork) -> None:
-        uow.connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
-        for _ in range(200):
-            event = AccessEvent(
-                EventId(new_uuid()), AccessKind.READ, "1" * 32, None, "dpo", "ok", {"padding": "x" * 2000}
-            )
-            uow.access.append(event)
-
-    with pytest.raises(MaillonError) as refused:
-        writer.run(big)
-    assert refused.value.kind is ErrorKind.STORAGE
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
-        assert len(connection.execute(select(tables.journal)).all()) == 1
-    engine.dispose()
-    assert writer.run(lambda uow: uow.journal.length()) == 1
-    writer.run(_decided)
-    assert writer.run(lambda uow: uow.journal.length()) == 2
-    writer.close()
-
-
-def test_a_full_disk_fails_every_item_of_the_batch(engine: Engine, secrets: SecretStore) -> None:
-    """The good items of the batch get no answer that their write exists: it does not."""
-    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
-    gate, entered = threading.Event(), threading.Event()
-
-    def hold(uow: UnitOfWork) -> None:
-        entered.set()
-        gate.wait(60)
-
-    def good(uow: UnitOfWork) -> None:
-        uow.persons.create(provisional=False)
-
-    def full(uow: UnitOfWork) -> None:
-        pages = uow.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        uow.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        for n in range(500):
-            uow.journal.append(EventClass.ACCESS, {"n": n})
-
-    kinds: dict[int, object] = {}  # by place: answers of one batch wake their threads in any order
-
-    def call(place: int, work: object) -> None:
-        try:
-            kinds[place] = writer.run(work)  # type: ignore[arg-type]
-        except MaillonError as error:
-            kinds[place] = error.kind
-
-    threads = [threading.Thread(target=call, args=each) for each in enumerate((hold, good, full, good))]
-    threads[0].start()
-    entered.wait(60)
-    for thread in threads[1:]:
-        thread.start()
-    while writer._queue.qsize() < 3:
-        time.sleep(0.001)
-    gate.set()
-    for thread in threads:
-        thread.join()
-    assert kinds == {0: None, **dict.fromkeys((1, 2, 3), ErrorKind.STORAGE)}
-    with engine.connect() as connection:
-        assert connection.execute(select(tables.person)).all() == []
-    writer.close()
-
-
-def test_a_commit_that_fails_acknowledges_nothing(engine: Engine, secrets: SecretStore) -> None:
-    from sqlalchemy import event
-
-    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
-
-    def refuse(connection: object) -> None:
-        raise DatabaseError("COMMIT", None, Exception("disk I/O error"))
-
-    event.listen(engine, "commit", refuse)
-    with pytest.raises(MaillonError) as refused:
-        writer.run(_decided)
-    assert refused.value.kind is ErrorKind.STORAGE
-    event.remove(engine, "commit", refuse)
-    assert writer.run(lambda uow: uow.journal.length()) == 0
-    writer.close()
-
-
-def test_a_closed_writer_refuses(engine: Engine, secrets: SecretStore) -> None:
-    writer = Writer(engine, secrets, open_sequencer(), FakeClock())
-    writer.close()
-    with pytest.raises(MaillonError) as refused:
-        writer.run(_decided)
-    assert refused.value.kind is ErrorKind.UNAVAILABLE
-
-
 def test_commitments_bind_the_sealed_content(writer: Writer, engine: Engine) -> None:
-    writer.run(_decided)
+    writer.run(refused_access)
     with engine.connect() as connection:
         row = connection.execute(select(tables.journal)).one()
     opening = opening_of(row, SYSTEM_KEY)
