@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from connectors.kit.runtime.ids import new_uuid
 from connectors.kit.tokens import TokenSet
@@ -23,6 +24,7 @@ from hub.services import log
 from hub.store.matches import Match, MatchKind
 from hub.store.rotation import RotationStep
 from hub.store.session import UnitOfWork
+from hub.store.tables import Instant
 from tests.hub.conftest import World, record_key, tokens
 
 
@@ -149,3 +151,58 @@ def build(folder: Path) -> Kept:
         connection.close()
         assert not busy
     return kept
+
+
+Mutation = Callable[[sqlite3.Connection], None]
+RECOUNT = "UPDATE person SET version = (SELECT count(*) FROM consent_event e WHERE e.person_id = person.person_id)"
+
+
+class Scene:
+    """One copy of the files, set back before each mutation."""
+
+    def __init__(self, kept: Kept, folder: Path) -> None:
+        self.kept = kept
+        self.home = kept.copy(folder)
+        self.tried = 0
+
+    def missed(self, mutation: Mutation, *, against: bool = True, keep_triggers: bool = True) -> bool:
+        """Make the mutation on fresh files; say whether the audit overlooked it."""
+        for file in self.home.glob("hub.db*"):
+            file.unlink()
+        shutil.copy(self.kept.home / "hub.db", self.home / "hub.db")
+        with owner(self.home, keep_triggers=keep_triggers) as connection:
+            mutation(connection)
+        self.tried += 1
+        return self.kept.audit(self.home, against=against) is None
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.kept.home / "hub.db")
+        try:
+            return connection.execute(query, values).fetchall()
+        finally:
+            connection.close()
+
+    def columns(self, table: str) -> list[str]:
+        return [row[1] for row in self.rows(f"PRAGMA table_info({table})")]
+
+
+def spread(rows: list[Any], most: int) -> list[Any]:
+    """Return the first, the last and some between."""
+    step = max(1, (len(rows) - 1) // max(1, most - 1))
+    return rows[::step][: most - 1] + rows[-1:] if len(rows) > most else rows
+
+
+def differs(scene: Scene, table: str) -> bool:
+    """Whether the mutation changed the table at all (a constraint may have refused it)."""
+    connection = sqlite3.connect(scene.home / "hub.db")
+    try:
+        return connection.execute(f"SELECT * FROM {table}").fetchall() != scene.rows(f"SELECT * FROM {table}")
+    finally:
+        connection.close()
+
+
+def typed(row: sqlite3.Row) -> dict[str, Any]:
+    values = dict(row)
+    at_us = values["at"]
+    values["at"] = Instant().process_result_value(at_us, None)
+    return values | {"at_us": at_us}
