@@ -13,16 +13,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from connectors.kit import seal
 from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.consent_events import Collection as Proof
 from connectors.kit.consent_events import SignedEvent, Template, sign_event
 from connectors.kit.identity import parse_identity
-from connectors.kit.orders import Source, answer_order
+from connectors.kit.orders import OrderRefused, Reason, Source, answer_order
 from connectors.kit.policy_folder import PACKAGED_CONFIG, load_policy_folder
 from connectors.kit.pull_request import Ask, SentRequest, sign_request
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import to_epoch
+from connectors.kit.runtime.errors import ErrorKind
 from connectors.kit.runtime.ids import PartnerSlug, new_trace_id, new_uuid
 from connectors.kit.runtime.keys import SealKey, SigningKey
 from connectors.kit.seal import Typ
@@ -262,3 +265,17 @@ class World:
         """A fragment really signed by ``slug`` and sealed to the département, whatever ``payload`` says."""
         inner = self.keys[slug].sign({k: v for k, v in payload.items() if k != "certificate"}, Typ.FRAGMENT)
         return seal.seal(inner.encode(), Typ.SEALED_FRAGMENT, self.keys["departement"].seal_key.public_jwk)
+
+
+SECOND = timedelta(seconds=1)
+
+
+def refused(world: World, order: str, at: Any = AT, source: Source | None = None, ref: str | None = None) -> Reason:
+    """The reason an order is refused; nothing must have been answered."""
+    before = list(world.store.answered)
+    with pytest.raises(OrderRefused) as caught:
+        answered(world, order, source or world.source(), at, ref)
+    assert world.store.answered == before
+    assert caught.value.kind is ErrorKind.ORDER_REFUSED
+    assert caught.value.detail == caught.value.reason.value
+    return caught.value.reason
