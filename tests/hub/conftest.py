@@ -36,7 +36,7 @@ from hub.store.engine import open_engine
 from hub.store.migrations import upgrade
 from hub.store.secrets import SecretStore
 from hub.store.session import Writer
-from tests.hub.stores import open_secrets, open_sequencer
+from tests.hub.stores import Store, open_secrets, open_sequencer
 
 URL = "http://127.0.0.1:8400"
 PURPOSE = "accompagnement_global"
@@ -310,3 +310,11 @@ def writer(engine: Engine, secrets: SecretStore) -> Iterator[Writer]:
     writer = Writer(engine, secrets, open_sequencer(), FakeClock())
     yield writer
     writer.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.writer.close()
+    store.secrets.close()

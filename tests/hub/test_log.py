@@ -30,7 +30,7 @@ from hub.store import tables
 from hub.store.sealing import receipt_id_of
 from hub.store.session import UnitOfWork
 from tests.hub.conftest import World
-from tests.hub.test_sequencer import Store
+from tests.hub.stores import Store
 
 SIZE = 700
 
