@@ -2,99 +2,25 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from connectors.kit import seal
-from connectors.kit.edge_store import EdgeStore
-from connectors.kit.ref_map import open_ref_map, take_new_refs
+from connectors.kit.ref_map import open_ref_map
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import SealKey
 from connectors.kit.seal import Typ
-from connectors.kit.tokens import TokenSet
-from connectors.kit.transport import ProblemError
 from consent.model import EventKind
 from hub.app import close_hub, open_hub
 from hub.jobs.retention import keeper_of
-from hub.log_check.fsck import fsck
-from hub.log_check.trust import trust_of_home
 from hub.services import ref_rotation
-from hub.services.register import resolve
 from hub.services.retention import end_what_is_over
 from hub.store.rotation import RotationStep
-from tests.hub.conftest import RSA, World, body_of, problem, record_key, tokens
-
-PATH = "/v1/index/rotations"
-
-
-class Edge:
-    """A partner's edge: its real store, and the hub behind the test client."""
-
-    def __init__(self, world: World, slug: str, folder: Path) -> None:
-        self.world, self.slug = world, slug
-        self.store = EdgeStore.open(folder / f"{slug}.db", b"e" * 32)
-        self.die_after: int | None = None
-        """Pages after which it dies; 0: before the first."""
-
-    def register(self, person: int, key: int | None = None, *, doubtful: bool = False) -> str:
-        key, made = person if key is None else key, tokens(person)
-        local = f"L{key}"
-        if doubtful:
-            made = TokenSet(tuple(each for each in made.tokens if each[0] == "gdp"), made.flags)
-        self.store.upsert_subject(local, {"nom": local}, made)
-        record = {"record_key": record_key(key), "sections": ["droits"], **made.to_wire()}
-        answer = self.world.ok(self.slug, "/v1/registrations", {"records": [record]})["registrations"][0]
-        self.store.set_ref(local, answer["ref"])
-        ref = self.store.ref_of(local)
-        assert ref is not None
-        return ref
-
-    def ref(self, person: int) -> str:
-        found = self.store.ref_of(f"L{person}")
-        assert found is not None
-        return found
-
-    def ref_map(self, after: str | None = None) -> dict[str, Any]:
-        if self.die_after is not None:
-            if self.die_after == 0:
-                raise ConnectionError
-            self.die_after -= 1
-        return self._post("/v1/refs/map", {"after": after})
-
-    def acknowledge_refs(self, epoch: int) -> dict[str, Any]:
-        if self.die_after == 0:
-            raise ConnectionError
-        return self._post("/v1/refs/acknowledgement", {"epoch": epoch})
-
-    def _post(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        answer = self.world.post(self.slug, path, document)
-        if answer.status_code >= 400:
-            kind = ErrorKind(answer.get_json()["type"].rpartition("/")[2])
-            raise ProblemError(kind, "refused", answer.status_code, None, None)
-        found: dict[str, Any] = answer.get_json()
-        return found
-
-    def take(self, die_after: int | None = None) -> int:
-        self.die_after = die_after
-        try:
-            return take_new_refs(
-                self,
-                self.store.refs,
-                self.slug,
-                self.world.partners[self.slug].seal_key,
-                self.world.directory,
-                self.world.clock.now,
-            )
-        except ConnectionError:
-            return -1
-        finally:
-            self.die_after = None
+from tests.hub.conftest import RSA, World, body_of, problem
+from tests.hub.taking_refs import PATH, Edge, begin_refs, log_is_whole, person_meant
 
 
 @pytest.fixture(autouse=True)
@@ -109,15 +35,6 @@ def caf(world: World, tmp_path: Path) -> Iterator[Edge]:
     edge.store.close()
 
 
-def _begin(world: World, slug: str = "caf") -> dict[str, Any]:
-    standing = world.ok("operator", PATH, {"what": "refs", "partner": slug})["refs"]
-    return next(each for each in standing if each["partner"] == slug)
-
-
-def _means(world: World, ref: str, slug: str = "caf") -> str | None:
-    return world.hub.reads.run(lambda uow: resolve(uow, world.hub.keyring, slug, ref))
-
-
 def _ordered_ref(world: World, desk_ref: str) -> list[str]:
     """What the hub tells the CAF's edge a pull is about."""
     world.edges.refs.clear()
@@ -125,16 +42,11 @@ def _ordered_ref(world: World, desk_ref: str) -> list[str]:
     return list(world.edges.refs)
 
 
-def _whole(world: World) -> bool:
-    home = world.home.path
-    return fsck(home / "hub.db", trust_of_home(home / "hub.db", world.directory), home=home).finding is None
-
-
 def test_both_are_understood_until_the_edge_has_them_and_then_the_former_ones_end(world: World, caf: Edge) -> None:
     former = {person: caf.register(person) for person in range(1, 9)}
     desk = world.register("departement", 1)
     granted = world.consent(desk, EventKind.GRANTED)
-    assert _begin(world) | {"since": None} == {
+    assert begin_refs(world) | {"since": None} == {
         "partner": "caf",
         "epoch": 2,
         "state": "offered",
@@ -149,7 +61,7 @@ def test_both_are_understood_until_the_edge_has_them_and_then_the_former_ones_en
     new = {person: caf.ref(person) for person in former}
     assert not set(new.values()) & set(former.values())
     for person, ref in former.items():
-        assert _means(world, ref) == _means(world, new[person]) is not None
+        assert person_meant(world, ref) == person_meant(world, new[person]) is not None
         assert caf.store.local_of(ref) == caf.store.local_of(new[person]) == f"L{person}"
     # From now on the hub speaks of the new ones.
     assert _ordered_ref(world, desk) == [new[1]]
@@ -158,21 +70,21 @@ def test_both_are_understood_until_the_edge_has_them_and_then_the_former_ones_en
     world.clock.advance(timedelta(days=6))
     assert end_what_is_over(keeper_of(world.hub), world.clock.now()).refs == 0
     caf.store.forget_expired(world.clock.now())
-    assert _means(world, former[3]) == _means(world, new[3])
+    assert person_meant(world, former[3]) == person_meant(world, new[3])
     world.clock.advance(timedelta(days=2))
     assert end_what_is_over(keeper_of(world.hub), world.clock.now()).refs == 8
     assert end_what_is_over(keeper_of(world.hub), world.clock.now()).refs == 0
     caf.store.forget_expired(world.clock.now())
     for person, ref in former.items():
-        assert _means(world, ref) is None
-        assert _means(world, new[person]) is not None
+        assert person_meant(world, ref) is None
+        assert person_meant(world, new[person]) is not None
         assert caf.store.local_of(ref) is None
     assert _begin_state(world) == ("done", 8, 0)
     world._tokens.clear()
     assert [r["record_id"] for r in world.ok("departement", "/v1/consents/search", {"ref": desk})["records"]] == [
         granted["record_id"]
     ]
-    assert _whole(world)
+    assert log_is_whole(world)
 
 
 def _begin_state(world: World) -> tuple[str, int, int]:
@@ -187,7 +99,7 @@ def test_a_thief_of_former_refs_has_nothing_afterwards(world: World, tmp_path: P
     former = {person: desk.register(person) for person in (1, 2)}
     for ref in former.values():
         world.consent(ref, EventKind.GRANTED)
-    _begin(world, "departement")
+    begin_refs(world, "departement")
     desk.take()
     world.clock.advance(timedelta(days=8))
     end_what_is_over(keeper_of(world.hub), world.clock.now())
@@ -213,7 +125,7 @@ def test_a_pull_a_withdrawal_and_a_history_under_a_former_ref_while_the_map_is_t
     former = desk.register(1)
     granted = world.consent(former, EventKind.GRANTED)
     for slug in ("departement", "caf"):
-        _begin(world, slug)
+        begin_refs(world, slug)
     signed = body_of(world.request(former, RSA))
 
     def meanwhile(slug: str) -> None:
@@ -233,7 +145,7 @@ def test_a_pull_a_withdrawal_and_a_history_under_a_former_ref_while_the_map_is_t
         rows = world.log("usager", "departement", ref=ref)
         assert answer["trace_id"] in {row["trace_id"] for row in rows}
     assert not world.pull(desk.ref(1))["fragments"]
-    assert _whole(world)
+    assert log_is_whole(world)
     desk.store.close()
     caf.store.close()
 
@@ -244,12 +156,12 @@ def test_an_edge_that_dies_anywhere_begins_again_and_comes_to_the_same(world: Wo
     former = {person: caf.register(person) for person in range(1, 9)}
     desk = world.register("departement", 1)
     world.consent(desk, EventKind.GRANTED)
-    _begin(world)
+    begin_refs(world)
     said = caf.take(die_after=pages)
     assert (said == -1) is (pages < 4)
     # Wherever it died, each understands whatever the other says.
     for person, ref in former.items():
-        assert _means(world, caf.ref(person)) == _means(world, ref) is not None
+        assert person_meant(world, caf.ref(person)) == person_meant(world, ref) is not None
     (ordered,) = _ordered_ref(world, desk)
     assert caf.store.local_of(ordered) == "L1"
     assert caf.take() in (0, 8 if pages == 0 else 8 - min(8, 3 * pages))
@@ -261,7 +173,7 @@ def test_an_edge_that_dies_anywhere_begins_again_and_comes_to_the_same(world: Wo
 def test_an_edge_cannot_say_it_has_what_it_never_asked_for(world: World, caf: Edge) -> None:
     for person in range(1, 6):
         caf.register(person)
-    _begin(world)
+    begin_refs(world)
     caf.ref_map()  # the first of two pages
     for epoch in (2, 3):
         problem(world.post("caf", "/v1/refs/acknowledgement", {"epoch": epoch}), ErrorKind.CONFLICT)
@@ -271,7 +183,7 @@ def test_an_edge_cannot_say_it_has_what_it_never_asked_for(world: World, caf: Ed
 
 def test_whoever_is_new_meanwhile_has_a_new_ref_at_once(world: World, caf: Edge) -> None:
     caf.register(1)
-    _begin(world)
+    begin_refs(world)
     late = caf.register(2)
     desk = world.register("departement", 2)
     world.consent(desk, EventKind.GRANTED)
@@ -283,7 +195,7 @@ def test_whoever_is_new_meanwhile_has_a_new_ref_at_once(world: World, caf: Edge)
 
 def test_an_answer_under_way_when_the_map_was_taken_does_not_bring_the_former_ref_back(world: World, caf: Edge) -> None:
     former = caf.register(1)
-    _begin(world)
+    begin_refs(world)
     caf.take()
     new = caf.ref(1)
     caf.store.set_ref("L1", former)
@@ -292,13 +204,13 @@ def test_an_answer_under_way_when_the_map_was_taken_does_not_bring_the_former_re
 
 def test_a_partner_that_never_comes_keeps_its_refs_and_the_operator_sees_it(world: World, caf: Edge) -> None:
     former = caf.register(1)
-    _begin(world)
+    begin_refs(world)
     world.clock.advance(timedelta(days=80))
     assert end_what_is_over(keeper_of(world.hub), world.clock.now()).refs == 0
     world._tokens.clear()
-    assert _means(world, former) is not None
+    assert person_meant(world, former) is not None
     assert _begin_state(world) == ("offered", 0, 1)
-    assert _begin(world)["epoch"] == 2, "offered once, whoever asks again"
+    assert begin_refs(world)["epoch"] == 2, "offered once, whoever asks again"
     close_hub(world.hub)
     hub = open_hub(world.settings, clock=world.clock, sources=world.edges)
     try:
@@ -310,7 +222,7 @@ def test_a_partner_that_never_comes_keeps_its_refs_and_the_operator_sees_it(worl
 def test_one_partners_rotation_is_no_other_partners_business(world: World, caf: Edge) -> None:
     caf.register(1)
     others = {slug: world.register(slug, 1) for slug in ("departement", "cpam", "ccas")}
-    _begin(world)
+    begin_refs(world)
     caf.take()
     assert {slug: world.register(slug, 1) for slug in others} == others
     assert world.ok("cpam", "/v1/refs/map", {"after": None}) == {"epoch": 1, "map": None, "next": None}
@@ -322,7 +234,7 @@ def test_one_partners_rotation_is_no_other_partners_business(world: World, caf: 
 
 def test_a_map_is_for_one_edge_and_the_hub_alone_can_write_it(world: World, caf: Edge) -> None:
     caf.register(1)
-    _begin(world)
+    begin_refs(world)
     offered, now, key = caf.ref_map(), world.clock.now(), world.partners["caf"].seal_key
 
     def opened(token: str, *, epoch: int = 2, slug: str = "caf", with_key: SealKey = key, later: int = 0) -> object:
@@ -344,76 +256,9 @@ def test_a_map_is_for_one_edge_and_the_hub_alone_can_write_it(world: World, caf:
         assert refused.value.kind is kind
 
 
-@contextmanager
-def _edges(world: World, folder: Path) -> Iterator[dict[str, Edge]]:
-    edges = {slug: Edge(world, slug, folder) for slug in ("caf", "cpam")}
-    yield edges
-    for edge in edges.values():
-        edge.store.close()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_whatever_interleaves_every_ref_means_the_person_of_its_record(world: World, tmp_path: Path, seed: int) -> None:
-    """Registrations, doubts joined and told apart, pages, deaths and ends, in any order."""
-    chance = random.Random(seed)  # noqa: S311
-    held: dict[str, dict[str, int]] = {"caf": {}, "cpam": {}}
-    joined = 0
-    with _edges(world, tmp_path) as edges:
-        for _ in range(110):
-            slug = chance.choice(("caf", "cpam"))
-            edge, roll = edges[slug], chance.random()
-            if roll < 0.4:
-                key = chance.randrange(12)
-                held[slug].setdefault(f"L{key}", chance.randrange(6))
-                edge.register(held[slug][f"L{key}"], key, doubtful=key % 3 == 0)
-            elif roll < 0.5:
-                joined += _decide(world, chance.choice(("link", "link", "different")))
-            elif roll < 0.65:
-                _begin(world, slug)
-            elif roll < 0.85:
-                edge.take(die_after=chance.choice((None, None, 0, 1, 2, 3)))
-            else:
-                world.clock.advance(timedelta(days=chance.choice((0, 3, 8))))
-                world._tokens.clear()
-                world.sign_directory()
-                world.hub.directory.refresh()
-                edge.store.forget_expired(world.clock.now())
-                end_what_is_over(keeper_of(world.hub), world.clock.now())
-            for name, locals_ in held.items():
-                for local in locals_:
-                    _check(world, edges[name], local)
-    assert world.hub.reads.run(lambda uow: uow.rotations.events(RotationStep.REFS_TAKEN))
-    assert joined
-    assert _whole(world)
-
-
-def _decide(world: World, decision: str) -> int:
-    """Decide on the oldest doubt; return how many were joined."""
-    found = world.ok("dpo", "/v1/reviews/search", {"decided": False, "limit": 5})["reviews"]
-    for each in found[:1]:
-        document = {"review_id": each["review_id"], "decision": decision, "reason": "essai"}
-        answer = world.post("dpo", "/v1/reviews/decide", document)
-        return int(answer.get_json().get("state") == "linked")
-    return 0
-
-
-def _check(world: World, edge: Edge, local: str) -> None:
-    """The edge's ref means the person of this record, and what the hub would order by means this record's person."""
-    key = world.hub.keyring.record_key(edge.slug, record_key(int(local[1:])))
-    whose = world.hub.reads.run(lambda uow: uow.persons.record_of(edge.slug, key))
-    ref = edge.store.ref_of(local)
-    assert whose is not None
-    assert ref is not None
-    assert _means(world, ref, edge.slug) == whose[1]
-    keyring = world.hub.keyring
-    secret_of, epoch = world.hub.reads.run(lambda uow: uow.persons.refs_of(whose[1], keyring.epochs))[edge.slug]
-    ordered = keyring.ref(edge.slug, world.hub.secrets.refs([secret_of])[secret_of], epoch)
-    assert edge.store.local_of(ordered) is not None
-
-
 def test_each_step_is_in_the_log(world: World, caf: Edge) -> None:
     caf.register(1)
-    _begin(world)
+    begin_refs(world)
     caf.take()
     world.clock.advance(timedelta(days=8))
     end_what_is_over(keeper_of(world.hub), world.clock.now())
@@ -423,4 +268,4 @@ def test_each_step_is_in_the_log(world: World, caf: Edge) -> None:
         (RotationStep.REFS_TAKEN, "caf", 2),
         (RotationStep.REFS_ENDED, "caf", 2),
     ]
-    assert _whole(world)
+    assert log_is_whole(world)
