@@ -210,13 +210,18 @@ def _fold(found: re.Match[str]) -> str:
 def surname_first(written: str, household: Iterable[str] = ()) -> list[str] | None:
     """Return ``[surname, given name]`` of a ``SURNAME GIVEN`` in exactly two words; ``None`` of any other.
 
-    ``None`` too when the ``household`` it stands in was written the other way round: their second words agree more than
-    their first ones, and a family shares its surname, not its given names.
+    With the texts of the ``household`` it stands in (itself among them), ``None`` too unless they tell that the surname
+    comes first: a family shares its surname, so their first words agree more than their second ones; or, where neither
+    do, only the first word is in capitals (``LE Goff``). Sources that say "nom prénom" have been seen to write both.
     """
     words = written.split()
     pairs = [each for text in household if len(each := text.split()) == 2]
-    if len(words) != 2 or (pairs and _most(each[1] for each in pairs) > _most(each[0] for each in pairs)):
+    if len(words) != 2:
         return None
+    if pairs:
+        first, second = (_most(pair[place] for pair in pairs) for place in (0, 1))
+        if first < second or (first == second and not (words[0].isupper() and not words[1].isupper())):
+            return None
     return words
 
 

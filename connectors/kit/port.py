@@ -59,7 +59,7 @@ class Reason(StrEnum):
     CONTROL_CHARACTER = "control_character"
     """A text holds a character nobody sees that changes how it reads: a control, a change of writing direction."""
     NAMES_NOT_SEPARATED = "names_not_separated"
-    """A surname and given names in one text of more than two words: nothing tells where the surname ends."""
+    """A surname and given names in one text, and nothing tells where the surname ends, or which comes first."""
     IDENTITY = "identity"
     ANSWER_ABOUT_ANOTHER = "answer_about_another"
     """The answer does not contain the person it was asked about."""

@@ -111,7 +111,8 @@ def test_bad_expressions_are_refused_at_once(text: str) -> None:
         ("surname_of_two", " DUPONT  JEAN ", {}, "DUPONT"),
         ("given_of_two", "DUPONT JEAN", {}, ["JEAN"]),
         ("given_of_two", ["AUBÉPIN MAËLLE", ["AUBÉPIN MAËLLE", "Aubepin Yann", "LE GOFF MAËLLE"]], {}, ["MAËLLE"]),
-        ("surname_of_two", ["AUBÉPIN MAËLLE", ["AUBÉPIN MAËLLE", "QUÉMÉNER YANN"]], {}, "AUBÉPIN"),
+        ("surname_of_two", ["AUBÉPIN Maëlle", ["AUBÉPIN Maëlle", "QUÉMÉNER Yann"]], {}, "AUBÉPIN"),
+        ("surname_of_two", ["AUBÉPIN Maëlle", ["AUBÉPIN Maëlle"]], {}, "AUBÉPIN"),
         ("birth_date_or_parts", ["16/04/1994", None, None, None], {}, "1994-04-16"),
         ("birth_date_or_parts", [" ", "1994", 4, None], {}, "1994-04"),
         ("civil_key", {"sexe": "F", "date_naissance": "1990"}, {}, None),
@@ -169,6 +170,10 @@ def test_an_amount_is_what_decimal_arithmetic_says(written: str) -> None:
         ("given_of_two", "ANNE", Reason.NAMES_NOT_SEPARATED),
         # A family shares its surname: here it stands last.
         ("surname_of_two", ["MAËLLE AUBÉPIN", ["MAËLLE AUBÉPIN", "YANN AUBEPIN"]], Reason.NAMES_NOT_SEPARATED),
+        # Of one person, or of two who share nothing, two words in capitals do not tell which is which.
+        ("surname_of_two", ["AUBÉPIN MAËLLE", ["AUBÉPIN MAËLLE"]], Reason.NAMES_NOT_SEPARATED),
+        ("surname_of_two", ["AUBÉPIN MAËLLE", ["AUBÉPIN MAËLLE", "QUÉMÉNER YANN"]], Reason.NAMES_NOT_SEPARATED),
+        ("surname_of_two", ["Maëlle AUBÉPIN", ["Maëlle AUBÉPIN"]], Reason.NAMES_NOT_SEPARATED),
         ("given_of_two", ["LOU LE", ["LOU LE", "MAËLLE AUBÉPIN", "YANN AUBÉPIN"]], Reason.NAMES_NOT_SEPARATED),
         ("first_code", ["x", None, "y"], Reason.UNKNOWN_CODE),
         ("birth_date_or_parts", ["2021-06-31", None, None, None], Reason.BAD_DATE),

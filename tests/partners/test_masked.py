@@ -267,14 +267,41 @@ def test_a_birthplace_written_out_is_no_code(mapped: Map, written: Any, code: st
     assert person.identity_traits.get("code_cog_insee_commune_naissance") == code
 
 
-def test_a_family_written_the_other_way_round_is_not_read_backwards(mapped: Map) -> None:
+@pytest.mark.parametrize(
+    ("text", "absence"),
+    [
+        ("Dossier suspendu. Le document ne peut être édité.", "suspendu"),
+        ("Non droit. Le document ne peut être édité.", "sans_droit"),
+        ("Absence ressources ou QF à 0 sur la période de référence. Le document ne peut être édité.", "non_calculable"),
+        ("Dossier radié. Le document ne peut être édité.", "sans_dossier"),
+    ],
+)
+def test_a_file_that_gives_nothing_is_not_a_missing_one(mapped: Map, text: str, absence: str) -> None:
+    asked = {"numeroAllocataire": "1234567", "codePostal": "08300"}
+    name = "api_particulier_qf_matricule_v2"
+    (person,), aside = answer(mapped, "caf", name, reason("not_found", text), asked, status=404)
+    assert (aside, said(person)) == ([], {"ressources.quotient_familial": (absence,)})
+
+
+def test_two_words_are_read_only_where_the_household_or_its_capitals_tell_their_order(mapped: Map) -> None:
     def household(*names: str) -> dict[str, Any]:
         people = [{"nomPrenom": name, "dateDeNaissance": "12031984", "sexe": "F"} for name in names]
-        return {"quotientFamilial": 650, "annee": 2022, "mois": 7, "allocataires": people[:1], "enfants": people[1:]}
+        return {
+            "quotientFamilial": "650",
+            "annee": "2022",
+            "mois": "7",
+            "allocataires": people[:1],
+            "enfants": people[1:],
+        }
 
     asked = {"numeroAllocataire": 1234567, "codePostal": 8300}
-    route = ("caf", "api_particulier_qf_matricule_v2")
-    people, aside = answer(mapped, *route, household("AUBEPIN MAELLE", "AUBEPIN LOU"), asked)
-    assert (len(people), aside) == (2, [])
-    people, aside = answer(mapped, *route, household("MAELLE AUBEPIN", "LOU AUBEPIN"), asked)
-    assert (people, aside) == ([], [("identite.nom_naissance", Reason.NAMES_NOT_SEPARATED)] * 2)
+    told = (("AUBEPIN MAELLE", "AUBEPIN LOU"), ("AUBEPIN Maelle", "QUEMENER Lou"), ("AUBEPIN Maelle",))
+    for names in told:
+        people, aside = answer(mapped, "caf", "api_particulier_qf_matricule_v2", household(*names), asked)
+        assert (len(people), aside) == (len(names), []), names
+        assert said(people[0])["identite.nom_naissance"] == "AUBEPIN"
+        assert said(people[0])["ressources.quotient_familial"]["valeur"] == 650
+    untold = (("MAELLE AUBEPIN", "LOU AUBEPIN"), ("MAELLE AUBEPIN",), ("AUBEPIN MAELLE",), ("Maelle AUBEPIN",))
+    for names in untold:
+        people, aside = answer(mapped, "caf", "api_particulier_qf_matricule_v2", household(*names), asked)
+        assert (people, aside) == ([], [("identite.nom_naissance", Reason.NAMES_NOT_SEPARATED)] * len(names)), names
