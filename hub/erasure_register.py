@@ -19,6 +19,7 @@ import orjson
 
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import sync
 from connectors.kit.runtime.ids import PersonId
 from hub.keyring import Keyring
 
@@ -106,10 +107,6 @@ class ErasureRegister:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync(self._path.parent)
         except OSError as error:
             raise MaillonError(ErrorKind.STORAGE, f"{self._path.name}: {error.strerror}") from None

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ import orjson
 from connectors.kit.runtime import keys, strict_json
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import replace_file
 from connectors.kit.runtime.ids import PartnerSlug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.trust import Directory, DirectoryPartner
@@ -123,9 +123,7 @@ class HubHome:
                 ErrorKind.UNTRUSTED_DIRECTORY, "this hub does not stand in it: admit hub.identity.json first"
             )
         for file, content in ((self.root, orjson.dumps(pinned)), (self.directory, token.encode("ascii"))):
-            replacement = file.with_name(f".{file.name}.new")
-            replacement.write_bytes(content + b"\n")
-            os.replace(replacement, file)
+            replace_file(file, content + b"\n")
         return directory
 
     def log_signers(self, origin: str) -> list[SignerKey]:

@@ -8,7 +8,6 @@ database, none of it is shared with an edge, and the connectors' ``K_link`` is n
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import PRIVATE, replace_file
 from connectors.kit.runtime.ids import Ref
 from connectors.kit.runtime.keys import SigningKey
 from hub.peppers import Peppers, new_pepper
@@ -109,18 +109,7 @@ class Keyring:
         """Rewrite the file, whole or not at all, durably; return what it holds. Raises ``MaillonError(STORAGE)``."""
         content: Any = strict_json.loads_object(keys.read_private(self._path))
         change(content)
-        replacement = self._path.with_name(f"{self._path.name}.new")
-        try:
-            replacement.unlink(missing_ok=True)
-            keys.write_private(replacement, orjson.dumps(content))
-            os.replace(replacement, self._path)
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
-        except OSError as error:
-            raise MaillonError(ErrorKind.STORAGE, f"{self._path.name}: {error.strerror}") from None
+        replace_file(self._path, orjson.dumps(content), PRIVATE)
         return content
 
     @property

@@ -6,7 +6,6 @@ encrypted store · ``root.pub.jwk``, ``directory.jws``, ``klink.jwe`` what the c
 
 from __future__ import annotations
 
-import os
 import secrets
 import tomllib
 from dataclasses import dataclass, fields
@@ -22,6 +21,7 @@ from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.policy_folder import PACKAGED_CONFIG
 from connectors.kit.runtime import keys, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import replace_file
 from connectors.kit.runtime.ids import PartnerSlug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.runtime.serving import Listen, check_listen
@@ -151,8 +151,8 @@ class EdgeHome:
             kept = {(each.epoch, each.key) for each in open_klink(self.klink_token(), seal_key, slug, jwk)}
             if not kept <= {(each.epoch, each.key) for each in given}:
                 raise MaillonError(ErrorKind.CONFLICT, "an older klink.jwe than the one this edge has")
-        _replace(self.root, orjson.dumps(jwk))
-        _replace(self.klink, klink.strip().encode("ascii"))
+        replace_file(self.root, orjson.dumps(jwk) + b"\n")
+        replace_file(self.klink, klink.strip().encode("ascii") + b"\n")
         self.keep_directory(verified)
         return verified
 
@@ -213,7 +213,7 @@ class EdgeHome:
 
     def keep_directory(self, directory: Directory) -> None:
         """Keep a verified directory, whole or not at all."""
-        _replace(self.directory, directory.jws.encode("ascii"))
+        replace_file(self.directory, directory.jws.encode("ascii") + b"\n")
 
     def version_seen(self) -> int:
         """Return the version of the directory kept here, 1 when there is none: the least to accept."""
@@ -273,9 +273,3 @@ def _witness_name(settings: EdgeSettings) -> str:
     """Return the schema-less URL a witness is named by (C2SP signed-note); its key file keeps it afterwards."""
     parts = urlsplit(settings.url)
     return f"{parts.netloc}{parts.path.rstrip('/')}/witness/{settings.slug}".replace("+", "%2B")
-
-
-def _replace(file: Path, content: bytes) -> None:
-    replacement = file.with_name(f".{file.name}.new")
-    replacement.write_bytes(content + b"\n")
-    os.replace(replacement, file)

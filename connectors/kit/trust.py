@@ -8,7 +8,6 @@ messages: whatever it alters, adds or holds back is refused by name (docs/protoc
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from connectors.kit.ledger.keys import are_distinct, check_keys
 from connectors.kit.runtime import b64url, keys, strict_json
 from connectors.kit.runtime.clock import Clock, from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import PRIVATE, replace_file
 from connectors.kit.runtime.ids import PartnerSlug, is_slug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.seal import Typ
@@ -185,11 +185,8 @@ class Root:
         return Root(self._key, klinks)
 
     def save(self, path: Path) -> None:
-        """Replace the root's file, whole or not at all."""
-        made = path.with_name(f".{path.name}.new")
-        made.unlink(missing_ok=True)
-        keys.write_private(made, self._content())
-        os.replace(made, path)
+        """Replace the root's file, whole or not at all. Raises ``MaillonError(STORAGE)``."""
+        replace_file(path, self._content(), PRIVATE)
 
     def _content(self) -> bytes:
         klinks = [said(klink) for klink in self.epochs]

@@ -7,12 +7,12 @@ of the log when it was last looked at. Whoever replaces those too is found out b
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import replace_file
 from consent.ledger.leaf import EventClass
 from hub.services import erasure
 from hub.services.erasure import Eraser
@@ -39,10 +39,8 @@ class SeenSize:
             raise MaillonError(ErrorKind.CONFIGURATION, f"{self._path.name} is damaged") from None
 
     def put(self, size: int) -> None:
-        """Replace the size, whole or not at all."""
-        replacement = self._path.with_name(f".{self._path.name}.new")
-        replacement.write_text(f"{size}\n", "ascii")
-        os.replace(replacement, self._path)
+        """Replace the size, whole or not at all. Raises ``MaillonError(STORAGE)``."""
+        replace_file(self._path, f"{size}\n".encode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ An outage of any witness, or of all, stops nothing.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Final, Protocol
 import structlog
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import replace_file
 from consent.ledger.checkpoint import Signature, SignedCheckpoint, VerifierKey, open_note
 from consent.ledger.exact import LedgerError, decimal, utf8
 from consent.ledger.fork import Fork
@@ -303,19 +303,8 @@ class Witnesses:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all, durably."""
-    replacement = file.with_name(f".{file.name}.new")
     try:
         file.parent.mkdir(mode=0o700, exist_ok=True)
-        with replacement.open("wb") as opened:
-            opened.write(content)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(replacement, file)
-        descriptor = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
     except OSError as error:
         raise MaillonError(ErrorKind.STORAGE, f"{file.name}: {error.strerror}") from None
+    replace_file(file, content)

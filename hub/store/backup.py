@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import sync
 from hub.store.engine import sqlite_module
 
 _STAMP: Final = "%Y%m%dT%H%M%S%fZ"
@@ -45,9 +46,9 @@ def copy_database(engine: Engine, target: Path) -> None:
         finally:
             copy.close()
             source.close()
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
     except (OSError, module.Error) as error:
         raise MaillonError(ErrorKind.STORAGE, f"{target.name}: the backup could not be written") from error
     finally:
@@ -69,9 +70,9 @@ def copy_files(files: Iterable[Path], target: Path) -> None:
                     copy.write(file.read_bytes())
                     copy.flush()
                     os.fsync(copy.fileno())
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise MaillonError(ErrorKind.STORAGE, f"{target.name}: {error.strerror}") from None
     finally:
@@ -99,13 +100,5 @@ def prune(folder: Path, kind: str, at: datetime, days: int) -> list[str]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             removed.append(path.name)
     if removed:
-        _sync(folder)
+        sync(folder)
     return removed
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

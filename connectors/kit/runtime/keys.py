@@ -20,6 +20,7 @@ from joserfc.jwk import OKPKey
 
 from connectors.kit.runtime import b64url, strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import sync
 
 T = TypeVar("T")
 
@@ -117,11 +118,7 @@ def write_private(path: Path, data: bytes) -> None:
             os.link(temporary, path)  # unlike rename, fails when the target exists
         finally:
             temporary.unlink()
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync(path.parent)
     except FileExistsError:
         raise MaillonError(ErrorKind.CONFLICT, f"{path.name} exists and is not overwritten") from None
     except OSError as error:
