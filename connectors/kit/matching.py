@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -33,7 +33,7 @@ _LOOKED_AT: Final = 30
 _SAMPLED: Final = 200
 _SMALL_WORDS: Final = frozenset({"de", "du", "des", "d", "la", "le", "les", "l", "en", "au", "aux", "dans"})
 _SHORT: Final = {"num": "numero", "no": "numero", "id": "identifiant", "tel": "telephone", "nb": "nombre"}
-_NUMBER: Final = re.compile(r"\bn\s*[°ºo]\s*", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"\bn\s*(?:[°º]|o(?![a-z]))\s*")
 _MEMBERS: Final = {
     "partner": str,
     "format": str,
@@ -56,7 +56,8 @@ class Proposal:
     required: bool
     heading: str | None
     why: str
-    """``name``, ``synonym``, ``close``, ``given``; ``several`` when two headings would do, ``none``."""
+    """``name``, ``synonym``, ``close``, ``given``; ``several`` when two headings would do, ``twice`` when the one that
+    would do stands twice, ``none``."""
     fits: float | None
     """The share of the file's values the format's schema accepts there; ``None`` when there is nothing to say."""
 
@@ -95,18 +96,20 @@ def propose(native: Format, stream: BinaryIO, *, sheet: str = "", given: Mapping
         if column not in chosen and heading not in chosen.values() and (score := _score(column, heading)) >= _LEAST
     }
     several = _assign(native, scores, values, chosen)
+    twice = {heading for heading in found if heading and heading not in single}
     proposals = tuple(
         Proposal(
             column=column,
             required=column in reader.columns.required,
             heading=chosen.get(column),
-            why="given" if column in (given or {}) else _why(column, chosen.get(column), several),
+            why="given" if column in (given or {}) else _why(column, chosen.get(column), several, twice),
             fits=_fits(native, column, values.get(chosen.get(column, ""), ())),
         )
         for column in (*reader.columns.required, *reader.columns.optional)
     )
     unused = tuple(heading for heading in found if heading and heading not in chosen.values())
-    return Draft(native.name, replace(layout, columns=chosen), proposals, unused)
+    named = {each.column: each.heading for each in proposals if each.heading is not None}
+    return Draft(native.name, replace(layout, columns=named), proposals, unused)
 
 
 def to_toml(partner: PartnerFolder, draft: Draft) -> str:
@@ -172,8 +175,9 @@ def as_confirmed(partner: PartnerFolder, home: Path, formats: Iterable[str]) -> 
 
 def normalised(heading: str) -> str:
     """Return a heading as it is compared: no case, accent, punctuation or small word; ``n°`` and ``id`` in full."""
-    text = _NUMBER.sub("numero ", heading.replace("№", "n°"))
-    text = "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
+    # Composed first: of an é written as two characters, the accent would end a word.
+    text = _NUMBER.sub("numero ", unicodedata.normalize("NFC", heading).lower().replace("№", "n°"))
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     words = re.findall(r"[a-z0-9]+", text.replace("œ", "oe").replace("(e)", "").replace("(s)", ""))
     kept = [_SHORT.get(word, word) for word in words if word not in _SMALL_WORDS]
     return " ".join(kept or words)
@@ -185,17 +189,25 @@ def _headed(reader: TableReader, stream: BinaryIO, sheet: str) -> tuple[list[Row
     known |= {synonym for name in reader.columns.known for synonym in _synonyms().get(name, ())}
     workbook = is_workbook(stream.read(4))
     best: tuple[int, list[Row], Layout] | None = None
+    unread: Quarantined | None = None
     for delimiter in ("",) if workbook else ("", *DELIMITERS):
         stream.seek(0)
         tried = reader.laid_out(Layout(1, (), {}, delimiter, sheet))
-        rows = [row for row in islice(tried.rows(stream), _LOOKED_AT + _SAMPLED) if not isinstance(row, Quarantined)]
+        rows = []
+        for row in islice(tried.rows(stream), _LOOKED_AT + _SAMPLED):
+            if isinstance(row, Quarantined):
+                unread = unread or row
+            else:
+                rows.append(row)
         for place, row in enumerate(rows[:_LOOKED_AT]):
             found = headings(row)
             score = len(known & {normalised(heading) for heading in found})
             if score and (best is None or score > best[0]):
                 best = score, rows[place:], Layout(row[0], tuple(found), {}, delimiter, sheet)
     if best is None:
-        raise MaillonError(ErrorKind.MALFORMED, "no line with headings we know; is there one, on this sheet?")
+        why = f" ({unread.reason.value}{unread.detail and f': {unread.detail}'})" if unread else ""
+        which = "; another sheet is named with --sheet" if workbook else ""
+        raise MaillonError(ErrorKind.MALFORMED, f"no line with headings we know{why}{which}")
     return best[1], best[2]
 
 
@@ -238,8 +250,10 @@ def _assign(
     return frozenset(several)
 
 
-def _why(column: str, heading: str | None, several: frozenset[str]) -> str:
+def _why(column: str, heading: str | None, several: frozenset[str], twice: Collection[str]) -> str:
     if heading is None:
+        if any(_score(column, each) >= _LIKELY for each in twice):
+            return "twice"
         return "several" if column in several else "none"
     score = _score(column, heading)
     return "name" if score == _CERTAIN else "synonym" if score == _LIKELY else "close"
@@ -274,8 +288,12 @@ def _synonyms() -> Mapping[str, tuple[str, ...]]:
 
 def _given(reader: TableReader, single: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     for column, heading in given.items():
-        if column not in reader.columns.known or single.count(heading) != 1:
-            raise MaillonError(ErrorKind.CONFIGURATION, "not a column of the format, or no heading that stands once")
+        # What was typed is told back, and no heading of the file: a cell that is none may hold a person.
+        if column not in reader.columns.known:
+            known = ", ".join((*reader.columns.required, *reader.columns.optional))
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{column}: not a column of the format; one of {known}")
+        if single.count(heading) != 1:
+            raise MaillonError(ErrorKind.CONFIGURATION, f"{column}: no heading of the file, once, reads {heading!r}")
     return dict(given)
 
 

@@ -11,7 +11,7 @@ from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.cli.connector import connector as connector  # main finds the whole family here
 from hub.cli.connector import find_partner, partners_option
-from hub.cli.output import json_option, print_answer, table
+from hub.cli.output import EXIT_REFUSED, json_option, print_answer, table
 
 _WHY = {
     "name": "same name",
@@ -19,6 +19,7 @@ _WHY = {
     "close": "looks like it: check",
     "given": "as you said",
     "several": "two headings would do: say which",
+    "twice": "its heading stands twice: rename one",
     "none": "no heading found",
 }
 
@@ -69,12 +70,17 @@ def match(
     if missing := draft.missing():
         raise MaillonError(ErrorKind.CONFIGURATION, f"no heading for: {', '.join(missing)}; name them with --column")
     targets = [*([save] if save else []), *([kept_in(home, draft.format)] if home else [])]
-    if targets and (yes or click.confirm("Is every line right?", err=True)):
-        text = to_toml(partner, draft)
-        matched(partner, text.encode())
-        for target in targets:
+    if targets and not yes and not click.confirm("Is every line right?", err=True):
+        click.echo("Nothing is saved; say what is wrong with --column.", err=True)
+        raise SystemExit(EXIT_REFUSED)
+    text = to_toml(partner, draft)
+    matched(partner, text.encode())
+    for target in targets:
+        try:
             target.write_text(text, "utf-8")
-            click.echo(f"Saved: {target}", err=True)
+        except OSError as error:
+            raise MaillonError(ErrorKind.STORAGE, f"cannot save the matching: {error.strerror}") from None
+        click.echo(f"Saved: {target}", err=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from hub.cli.connector import as_matched
 from hub.cli.main import cli
+from hub.cli.output import EXIT_REFUSED
 
 CLERK = (
     "Liste des domiciliés;;;;;\n"
@@ -82,3 +83,11 @@ def test_an_edges_home_keeps_its_matching_and_another_can_be_named(file: Path, t
     assert found.version != ccas.version
     assert as_matched(ccas, tmp_path, {"aides"}, None) is ccas
     assert as_matched(ccas, tmp_path, set(), tmp_path / "matching.domiciliations.toml").version == found.version
+
+
+def test_a_matching_that_is_declined_or_cannot_be_saved_says_so(file: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "kept.toml"
+    said = match(file, "--save", str(saved), answer="n\n")
+    assert (said.exit_code, "Nothing is saved" in said.output, saved.exists()) == (EXIT_REFUSED, True, False)
+    refused = match(file, "--save", str(tmp_path / "nowhere" / "kept.toml"), "--yes").exception
+    assert str(refused) == "storage: cannot save the matching: No such file or directory"

@@ -37,6 +37,13 @@ def why(draft: matching.Draft) -> dict[str, str]:
     return {each.column: each.why for each in draft.proposals}
 
 
+def book(*cells: str) -> bytes:
+    made, out = openpyxl.Workbook(), io.BytesIO()
+    made.active.append(cells)
+    made.save(out)
+    return out.getvalue()
+
+
 def read(partner: PartnerFolder, data: bytes | str, format: str = FORMAT) -> list[RawRecord | Quarantined]:
     data = data.encode() if isinstance(data, str) else data
     return list(partner.formats[format].reader.read(io.BytesIO(data)))
@@ -95,6 +102,25 @@ def test_two_headings_that_would_do_are_left_to_a_person(ccas: PartnerFolder) ->
     settled = propose(ccas, data, given={"nom_naissance": "nom de famille"})
     assert (columns(settled)["nom_naissance"], settled.missing()) == ("nom de famille", ())
     assert why(settled)["nom_naissance"] == "given"
+
+
+def test_what_cannot_be_matched_says_why(ccas: PartnerFolder) -> None:
+    line = "N° usager;Nom;Nom;Prénom(s);Né(e) le;Date début\nD1;A;B;C;01/02/1990;01/02/2026\n"
+    assert why(propose(ccas, line))["nom_naissance"] == "twice"
+    for given, place in (({"numero": "Numéro"}, "numero: no heading"), ({"nom": "Nom"}, "nom: not a column")):
+        with pytest.raises(MaillonError, match=place):
+            propose(ccas, line, given=given)
+    with pytest.raises(MaillonError, match="encoding"):
+        propose(ccas, line.encode("utf-16"))
+    with pytest.raises(MaillonError, match=r"missing_column: sheet\); another sheet is named with --sheet"):
+        propose(ccas, book("N° usager"), sheet="Registre")
+
+
+def test_what_is_saved_stands_in_the_order_of_the_format(ccas: PartnerFolder) -> None:
+    draft = propose(ccas, "Né(e) le;Prénom(s);N° usager;Nom de naissance;Date début\n")
+    reader = ccas.formats[FORMAT].reader
+    assert isinstance(reader, TableReader)
+    assert list(draft.layout.columns) == list(reader.columns.required)
 
 
 def test_headings_that_stand_twice_or_nowhere(ccas: PartnerFolder) -> None:
@@ -206,7 +232,14 @@ def test_every_synonym_names_one_column_of_a_format() -> None:
         ("ID pôle Emploi", "identifiant Pole emploi"),
         ("  DATE DE NAISSANCE ", "date_naissance"),
         ("№ dossier", "num. dossier"),
+        ("Pre\u0301nom(s)", "Prénom"),  # an accent in two characters, as a Mac writes it
+        ("No dossier", "N° dossier"),
     ],
 )
 def test_headings_that_are_the_same(one: str, other: str) -> None:
     assert matching.normalised(one) == matching.normalised(other)
+
+
+@pytest.mark.parametrize("word", ["nom", "note", "nombre", "Nord"])
+def test_a_word_that_begins_like_a_number_is_none(word: str) -> None:
+    assert matching.normalised(word) == word.lower()
