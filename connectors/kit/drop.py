@@ -27,6 +27,7 @@ from connectors.kit.matching import as_confirmed
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.superseded import read_superseded_again
 from connectors.kit.tokens import Tokeniser
 
 SETTLED: Final = timedelta(seconds=10)
@@ -145,6 +146,7 @@ class DropFolder:
                 raise MaillonError(ErrorKind.FORBIDDEN, "this edge may not read the file")
             source = self._partner.source_file(path, format)
             partner = as_confirmed(self._partner, self._home, {source.format})
+            read_superseded_again([source], partner, self._store, self._clock.now())
             found = ingest([source], partner, self._store, self._tokeniser, self._clock)
         except MaillonError as error:
             if error.kind is ErrorKind.STORAGE:

@@ -108,6 +108,10 @@ class Archive:
         )
         return [key for (key,) in rows]
 
+    def forget_file(self, file_digest: bytes) -> None:
+        """Have the file of that SHA-256 read when it is given again, as if it were new."""
+        self.db.execute("DELETE FROM file WHERE key = ?", self.rows.key("file", file_digest.hex()))
+
     def cursor(self, name: str) -> str | None:
         """Return where the feed ``name`` was left; ``None`` at the very beginning."""
         rows = self.db.all("SELECT body FROM cursor WHERE name = ?", name)

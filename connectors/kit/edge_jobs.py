@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
+
+from connectors.kit.runtime.scheduling import SteadyScheduler
 
 
 def every(seconds: int, job: Callable[[], None], at: datetime, jitter: int = 0) -> BackgroundScheduler:
@@ -14,8 +15,7 @@ def every(seconds: int, job: Callable[[], None], at: datetime, jitter: int = 0) 
 
     ``jitter`` starts each run up to so many seconds late. One that is due while the last is not over is left out.
     """
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    scheduler = SteadyScheduler()
     scheduler.add_job(job, "interval", seconds=seconds, jitter=jitter, next_run_time=at.astimezone(UTC))
     scheduler.start()
     return scheduler

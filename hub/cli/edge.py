@@ -21,6 +21,7 @@ from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.serving import serve
+from connectors.kit.superseded import read_superseded_again
 from connectors.kit.trust import fingerprint
 from hub.cli.connector import as_matched, find_partner, matching_option, partners_option
 from hub.cli.edge_alarms import alarms
@@ -184,12 +185,10 @@ def run(home: Path) -> None:
 def poll_feed(home: Path, from_start: bool, pass_page: bool, no_register: bool, as_json: bool) -> None:
     """Fetch what is new in the partner's feed, from where the last poll ended, and tell the hub who is held.
 
-    With poll_seconds in edge.toml a running edge does it by itself; two polls never run at once. The feed stops at a
-    page of which nothing can be taken: correct the mapping, or have the partner correct the page, and poll again.
+    A running edge does it by itself (poll_seconds). It stops at a page of which nothing can be taken: docs/edge.md.
 
     \b
-    Example:  maillon edge poll --home /srv/maillon/bailleur
-              maillon edge poll --home /srv/maillon/bailleur --from-start
+    Example:  maillon edge poll --home /srv/maillon/bailleur --from-start
     """
     here = Edge.open(home, SystemClock())
     try:
@@ -351,6 +350,7 @@ def ingest_files(
             raise MaillonError(ErrorKind.FORBIDDEN, "an edge in mode client keeps nothing; see: maillon edge follow")
         sources = [here.partner.source_file(file, format_name) for file in files]
         partner = as_matched(here.partner, home, {source.format for source in sources}, matching)
+        read_superseded_again(sources, partner, here.store, here.clock.now())
 
         def progress(report: kit.IngestReport) -> None:
             told = f"{report.resumed + report.records:,} records, {report.quarantined.total():,} set aside"

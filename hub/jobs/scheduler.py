@@ -3,7 +3,6 @@ directory or policy, having the log cosigned, going on with a rotation of keys."
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.kit.runtime.errors import MaillonError
+from connectors.kit.runtime.scheduling import SteadyScheduler
 from hub.jobs import retention
 from hub.jobs.witnesses import Rounds
 from hub.services import link_rotation, log, pepper_rotation
@@ -25,8 +25,7 @@ _log = structlog.get_logger("hub")
 
 def start(hub: Hub) -> BackgroundScheduler:
     """Start the hub's jobs; ``shutdown()`` on what is returned stops them."""
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    scheduler = SteadyScheduler()
     every = scheduler.add_job
     every(_quietly("purge", lambda: purge(hub)), "interval", seconds=hub.settings.purge_seconds)
     every(_quietly("checkpoints", lambda: hub.writer.run(log.thin)), "interval", seconds=hub.settings.purge_seconds)

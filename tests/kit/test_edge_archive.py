@@ -18,6 +18,7 @@ from connectors.kit.ingest import IngestReport, ingest
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.superseded import read_superseded_again
 from tests.kit.test_ingest import KEY, TOKENISER, row, write
 from tests.kit.world import AT, LEA, said
 
@@ -135,6 +136,59 @@ def test_who_may_be_among_those_set_aside_is_not_taken_away_unasked(
     file = write(tmp_path / "february.csv", *rows(range(39)), "D-39;\n")
     report = run(complete, store, file)
     assert (report.removed, report.removals_held) == (0, 1)
+
+
+def given(partner: PartnerFolder, store: EdgeStore, *paths: Path) -> IngestReport:
+    """What ``maillon ingest`` does of those files."""
+    files = [partner.source_file(path) for path in paths]
+    read_superseded_again(files, partner, store, FakeClock().now())
+    return ingest(files, partner, store, TOKENISER, FakeClock())
+
+
+def test_a_file_that_is_again_what_it_was_is_read_again(
+    complete: PartnerFolder, store: EdgeStore, tmp_path: Path
+) -> None:
+    january = write(tmp_path / "january.csv", *rows(range(40)))
+    february = write(tmp_path / "february.csv", *rows(range(39)))
+    march = write(tmp_path / "march.csv", *rows(range(40)))
+    assert given(complete, store, january).known_files == 0
+    assert given(complete, store, february).removed == 1
+    back = given(complete, store, march)
+    assert (back.known_files, back.subjects) == (0, {Change.NEW: 1, Change.UNCHANGED: 39})
+    assert store.fragment_of("D-39") is not None
+    for path in (march, january):  # the same bytes as those read last
+        assert (given(complete, store, path).known_files, store.history_of("D-1")) == (1, [])
+    # And the other way round: who came for a month is gone with the next file.
+    assert given(complete, store, february).removed == 1
+
+
+def test_files_given_in_one_go_again_change_nothing(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:
+    year = [write(tmp_path / f"{n}.csv", *rows(range(40), phase=f"phase {n}")) for n in range(3)]
+    given(complete, store, *year)
+    before = store.history_of("D-1")
+    assert given(complete, store, *year).known_files == 3
+    assert store.history_of("D-1") == before
+
+
+def test_a_file_whose_removals_wait_gives_way_to_the_former_one(
+    complete: PartnerFolder, store: EdgeStore, tmp_path: Path
+) -> None:
+    january = write(tmp_path / "january.csv", *rows(range(40)))
+    half = write(tmp_path / "february.csv", *rows(range(20)))
+    given(complete, store, january)
+    assert given(complete, store, half).removals_held == 20
+    assert given(complete, store, january).known_files == 0
+    assert store.waiting.removals() == []
+
+
+def test_of_a_format_that_is_not_complete_every_file_stays_known(store: EdgeStore, tmp_path: Path) -> None:
+    ccas = PartnerFolder.load(bundled_directory() / "ccas")
+    header = "numero;nom_naissance;prenoms;date_naissance;aide;decision;date_decision\n"
+    files = [tmp_path / f"{n}.aides.csv" for n in (1, 2)]
+    for n, path in enumerate(files, 1):
+        path.write_text(f"{header}A-{n};Aubépin;Maëlle;12/03/1984;secours;accordée;01/0{n}/2026\n", "utf-8")
+        assert given(ccas, store, path).known_files == 0
+    assert given(ccas, store, files[0]).known_files == 1
 
 
 def test_an_older_file_takes_nobody_away(complete: PartnerFolder, store: EdgeStore, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from connectors.kit.ledger.watch import Watch
+from connectors.kit.runtime.scheduling import SteadyScheduler
 
 if TYPE_CHECKING:
     from connectors.kit.edge import Edge
@@ -19,8 +19,7 @@ _log = structlog.get_logger("edge")
 
 def start_following(edge: Edge) -> BackgroundScheduler:
     """Follow the log in a thread, one round at a time; ``shutdown()`` on what is returned stops it."""
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
+    scheduler = SteadyScheduler()
     seconds = edge.settings.log_seconds
     scheduler.add_job(
         lambda: _quietly(edge.watch),
