@@ -12,9 +12,8 @@ from typing import Self
 import orjson
 
 from connectors.kit.runtime import b64url, strict_json
-from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.trust import subject_digest
-from schemas.registry import SchemaViolation, validator
 
 SCHEMA = "addressed_order"
 _SALT_BYTES = 16
@@ -41,9 +40,6 @@ class AddressedOrder:
     def from_body(cls, body: bytes) -> Self:
         """Read what ``to_body`` wrote; raises ``MaillonError(MALFORMED | SCHEMA)`` for anything else."""
         content = strict_json.loads_object(body)
-        try:
-            validator(SCHEMA).check(content)
-        except SchemaViolation as error:
-            raise MaillonError(ErrorKind.SCHEMA, f"order: {error.reason}", pointer=error.pointer) from None
+        check_schema(SCHEMA, content, "order")
         order, ref, salt = (str(content[name]) for name in ("order", "ref", "salt"))
         return cls(order, ref, salt)

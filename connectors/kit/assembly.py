@@ -15,6 +15,7 @@ from typing import Any, Final
 from connectors.kit import seal, trust
 from connectors.kit.pull_request import SentRequest
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet, match_subject
 from connectors.kit.transport import INDISPONIBLE
@@ -95,10 +96,7 @@ def assemble(
     not answer, ``withheld`` the fields not released with their status. Raises ``MaillonError(SCHEMA)`` only when the
     hub's own answer has not the shape of one.
     """
-    try:
-        validator("pull_answer").check(answer)
-    except SchemaViolation as error:
-        raise MaillonError(ErrorKind.SCHEMA, f"pull answer: {error.reason}", pointer=error.pointer) from None
+    check_schema("pull_answer", answer, "pull answer")
     draft = _Draft(gaps={gap["source"]: gap["outcome"] for gap in answer["gaps"]})
     for item in sorted(answer["fragments"], key=lambda item: str(item["source"])):
         _add(draft, item, sent, tokens, directory, at)
@@ -155,9 +153,9 @@ def _order(token: str, source: str, sent: SentRequest, directory: Directory) -> 
     try:
         hub = directory.partner(trust.HUB)
         order, certificate = trust.open_certified(token, Typ.ORDER, hub.slug, hub.identity_key)
-        validator("order").check(order)
+        check_schema("order", order)
         certificate.check_alive(seal.lifetime_of(order, "order")[0])
-    except (MaillonError, SchemaViolation):
+    except MaillonError:
         raise _Refused(Finding.WRONG_ORDER) from None
     if (order["source"], order["recipient"], order["request"]) != (source, sent.keys.slug, sent.jws):
         raise _Refused(Finding.WRONG_ORDER)

@@ -7,7 +7,7 @@ partner's own rules, must let each field go. The decision itself is ``consent.or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import from_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.source_fragment import build_statements, seal_fragment
 from connectors.kit.tokens import TokenSet, match_subject
@@ -28,7 +29,6 @@ from consent.ledger.exact import LedgerError
 from consent.ledger.leaf import EventClass, Leaf
 from consent.policy import Policy
 from consent.records import ConsentEvent, RecordError, parse_event
-from schemas.registry import SchemaViolation, validator
 
 LEAF_AGE: Final = 60
 """How many seconds before its order a leaf may have been made, at most; and after it, for whole seconds and skew:"""
@@ -195,18 +195,16 @@ def _order(token: str, source: Source, at: datetime) -> Json:
         certificate.check_alive(at)
     except MaillonError as error:
         raise OrderRefused(_FROM_HUB.get(error.kind, Reason.SIGNATURE)) from None
-    _check_schema("order", order)
+    check_schema("order", order, "order")
     return order
 
 
 def _request(token: str, source: Source, at: datetime) -> _Request:
     try:
         payload, certificate = trust.verify_certified(token, Typ.REQUEST, "requester", source.directory, at)
-        validator("request").check(payload)
+        check_schema("request", payload)
     except MaillonError as error:
         raise OrderRefused(_FROM_REQUESTER.get(error.kind, Reason.REQUEST_SIGNATURE)) from None
-    except SchemaViolation:
-        raise OrderRefused(Reason.REQUEST_SIGNATURE) from None
     # The key to seal to is the one the requester's identity vouches for, and the one it says it expects.
     if payload["seal_key"] != certificate.seal_key_id:
         raise OrderRefused(Reason.REQUEST_SIGNATURE)
@@ -221,10 +219,10 @@ def _event(token: str, source: Source) -> tuple[ConsentEvent, Json]:
     """
     try:
         payload, certificate, _ = trust.open_listed(token, Typ.CONSENT, "collector", source.directory)
-        validator("consent_event").check(payload)
+        check_schema("consent_event", payload)
         event = parse_event(payload, source.policy.index)
         certificate.check_alive(max(event.at, certificate.issued_at))
-    except (MaillonError, SchemaViolation, RecordError):
+    except (MaillonError, RecordError):
         raise OrderRefused(Reason.AUTHORITY_SIGNATURE) from None
     return event, payload
 
@@ -284,10 +282,3 @@ def _remember(
             seen = None if source.store.keep_order(leaf, addressed.order, addressed.ref, at) else Reason.LEAF
     if seen is not None:
         raise OrderRefused(seen)
-
-
-def _check_schema(name: str, payload: Mapping[str, Any]) -> None:
-    try:
-        validator(name).check(payload)
-    except SchemaViolation as error:
-        raise MaillonError(ErrorKind.SCHEMA, f"{name}: {error.reason}", pointer=error.pointer) from None

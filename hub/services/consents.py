@@ -18,6 +18,7 @@ from connectors.kit import seal, trust
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.trust import Directory, DirectoryPartner
 from consent.lifecycle import PersonState, RecordState, RecordStatus, TransitionRefused, check_transition, fold
@@ -29,7 +30,7 @@ from hub.services.handles import Handles
 from hub.services.register import resolve
 from hub.store.consents import StoredEvent
 from hub.store.session import UnitOfWork
-from hub.wire import check_schema, instant
+from hub.wire import instant
 
 _REGIME_SHOWN: Final = {
     EventKind.GRANTED: Regime.ACCORD,

@@ -24,6 +24,7 @@ from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid, uuid_of
 from connectors.kit.runtime.keys import PublicJwk
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from consent.ledger.envelope import decode
 from consent.ledger.erasure import ErasureReceipt
@@ -38,7 +39,7 @@ from hub.store.erasures import ErasureRow, Unfinished
 from hub.store.person_rows import Held
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
-from hub.wire import check_schema, instant
+from hub.wire import instant
 
 DPO: Final = "dpo"
 DECISION_LIFETIME: Final = timedelta(minutes=10)

@@ -22,6 +22,7 @@ from connectors.kit.runtime.clock import to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, OrderId, PersonId, TraceId, new_trace_id, new_uuid
 from connectors.kit.runtime.keys import PublicJwk
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.transport import INDISPONIBLE, outcome_of
 from connectors.kit.trust import DirectoryPartner, subject_digest
@@ -32,7 +33,6 @@ from hub.services.records import Outcome, access_record, new_operation_id, sourc
 from hub.services.runtime import Hub
 from hub.store.access import AccessEvent, AccessKind
 from hub.store.session import UnitOfWork
-from hub.wire import check_schema
 
 TRAITS: Final = "traits"
 _FRAGMENT: Final = "fragment"

@@ -11,12 +11,12 @@ from typing import Any, Final
 from connectors.kit import seal, trust
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.trust import Certificate, Directory, DirectoryPartner
 from consent.model import Attributes, UnknownField
 from consent.order import read_attributes
 from consent.policy import Policy
-from hub.wire import check_schema
 
 REQUEST_LIFETIME: Final = timedelta(seconds=60)
 

@@ -13,9 +13,9 @@ from connectors.kit.review.masks import FIELDS, PURPOSE
 from connectors.kit.runtime import b64url
 from connectors.kit.runtime.clock import to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.trust import Directory, OperationalKeys
-from schemas.registry import SchemaViolation, validator
 
 REVIEWER: Final = "dpo"
 LIFETIME: Final = timedelta(seconds=60)
@@ -104,23 +104,16 @@ def open_side(side: Sequence[Mapping[str, Any]], sent: SentLook, directory: Dire
 def _open(item: Mapping[str, Any], sent: SentLook, directory: Directory, at: datetime) -> tuple[Json, ...]:
     hub = directory.partner(trust.HUB)
     order, certificate = trust.open_certified(item["order"], Typ.LOOK_ORDER, hub.slug, hub.identity_key)
-    _check("look_order", order)
+    check_schema("look_order", order, "look_order")
     certificate.check_alive(seal.lifetime_of(order, "order")[0])
     if (order["source"], order["request"]) != (item["source"], sent.jws):
         raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "another order")
     inner = seal.unseal(item["traits"], Typ.SEALED_TRAITS, sent.keys.seal_key).decode("ascii", "replace")
     payload, _ = trust.verify_certified(inner, Typ.TRAITS, "source", directory, at)
-    _check("masked_traits", payload)
+    check_schema("masked_traits", payload, "masked_traits")
     expected = (item["source"], seal.jws_digest(item["order"]), sent.digest, sent.keys.seal_key.thumbprint)
     if tuple(payload[name] for name in ("source", "order_digest", "request_digest", "recipient_key")) != expected:
         raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "answers another order")
     if any(set(record) - set(sent.fields) for record in payload["records"]):
         raise MaillonError(ErrorKind.FRAGMENT_REFUSED, "more than was asked")
     return tuple(payload["records"])
-
-
-def _check(name: str, payload: Mapping[str, Any]) -> None:
-    try:
-        validator(name).check(payload)
-    except SchemaViolation as error:
-        raise MaillonError(ErrorKind.SCHEMA, f"{name}: {error.reason}", pointer=error.pointer) from None

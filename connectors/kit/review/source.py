@@ -7,7 +7,7 @@ and the purpose ``revue_identite`` let each trait go or keep it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,11 +25,11 @@ from connectors.kit.review.reviewer import LIFETIME, REVIEWER
 from connectors.kit.runtime.clock import from_epoch, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import thumbprint
+from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import Tokeniser
 from connectors.kit.trust import Certificate, Directory, OperationalKeys
 from consent.order import ORDER_LIFETIME
-from schemas.registry import SchemaViolation, validator
 
 MOST_A_DAY: Final = 200
 """Looks at one edge in 24 hours: more is no review but a harvest, whoever signs it."""
@@ -144,7 +144,7 @@ def _checked(addressed: AddressedOrder, source: LookSource, at: datetime) -> tup
     except MaillonError as error:
         expired = error.kind in (ErrorKind.EXPIRED, ErrorKind.UNTRUSTED_KEY)
         raise OrderRefused(Reason.CERTIFICATE if expired else Reason.SIGNATURE) from None
-    _check_schema("look_order", order)
+    check_schema("look_order", order, "look_order")
     if order["source"] != source.slug:
         raise OrderRefused(Reason.WRONG_SOURCE)
     _check_times(order, ORDER_LIFETIME, at, Reason.EXPIRED)
@@ -156,8 +156,8 @@ def _checked(addressed: AddressedOrder, source: LookSource, at: datetime) -> tup
     try:
         request, certificate = trust.open_certified(order["request"], Typ.LOOK, REVIEWER, reviewer)
         certificate.check_alive(at)
-        validator("look").check(request)
-    except (MaillonError, SchemaViolation):
+        check_schema("look", request)
+    except MaillonError:
         raise OrderRefused(Reason.REQUEST_SIGNATURE) from None
     if request["seal_key"] != certificate.seal_key_id:
         raise OrderRefused(Reason.REQUEST_SIGNATURE)
@@ -195,10 +195,3 @@ def _remember(
             store.looks.keep(request["review_id"], local_ids, fields, at)
     if seen is not None:
         raise OrderRefused(seen)
-
-
-def _check_schema(name: str, payload: Mapping[str, Any]) -> None:
-    try:
-        validator(name).check(payload)
-    except SchemaViolation as error:
-        raise MaillonError(ErrorKind.SCHEMA, f"{name}: {error.reason}", pointer=error.pointer) from None

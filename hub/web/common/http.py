@@ -15,9 +15,9 @@ from werkzeug.exceptions import HTTPException
 from connectors.kit.runtime import strict_json
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import new_uuid
+from connectors.kit.runtime.schema import check_schema
 from hub.problems import MEDIA_TYPE, problem_of
 from hub.web.common.quota import QuotaExceeded
-from hub.wire import check_schema
 
 JSON: Final = "application/json"
 _HTTP_KINDS: Final = {404: ErrorKind.NOT_FOUND, 405: ErrorKind.NOT_FOUND, 413: ErrorKind.TOO_LARGE}
