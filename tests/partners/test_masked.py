@@ -305,3 +305,47 @@ def test_two_words_are_read_only_where_the_household_or_its_capitals_tell_their_
     for names in untold:
         people, aside = answer(mapped, "caf", "api_particulier_qf_matricule_v2", household(*names), asked)
         assert (people, aside) == ([], [("identite.nom_naissance", Reason.NAMES_NOT_SEPARATED)] * len(names)), names
+
+
+def household_of(*children: dict[str, str], **change: Any) -> dict[str, Any]:
+    parent = {"nomPrenom": "AUBEPIN MAELLE", "dateDeNaissance": "12031984", "sexe": "F"}
+    said = {
+        "quotientFamilial": 650,
+        "annee": 2022,
+        "mois": 7,
+        "allocataires": [parent],
+        "enfants": list(children),
+    } | change
+    return {key: value for key, value in said.items() if value is not None}
+
+
+LOU_BY_NUMBER = {"nomPrenom": "AUBEPIN LOU", "dateDeNaissance": "01092015", "sexe": "F"}
+
+
+@pytest.mark.parametrize(
+    ("other", "children", "set_aside"),
+    [
+        ({"Nom": "", "Prenom": "", "Sexe": "", "dateDeNaissance": ""}, 1, []),
+        ({"nomPrenom": "", "dateDeNaissance": "", "sexe": ""}, 1, []),
+        ({"Nom": "AUBEPIN", "Prenom": "ZOE", "Sexe": "F", "dateDeNaissance": "09/01/2018"}, 2, ["names_not_separated"]),
+        ({"nomPrenom": "AUBEPIN ZOE", "dateDeNaissance": "31022018", "sexe": "F"}, 2, ["bad_date"]),
+    ],
+)
+def test_a_child_nobody_can_be_told_from_takes_no_one_else_along(
+    mapped: Map, other: dict[str, str], children: int, set_aside: list[str]
+) -> None:
+    asked = {"numeroAllocataire": "1234567", "codePostal": "08300"}
+    people, aside = answer(mapped, "caf", "api_particulier_qf_matricule_v2", household_of(LOU_BY_NUMBER, other), asked)
+    assert [person.identity_traits["prenoms"] for person in people] == [["MAELLE"], ["LOU"]]
+    assert said(people[0])["foyer.nombre_enfants_a_charge"] == children
+    assert [why.value for _, why in aside] == set_aside
+
+
+@pytest.mark.parametrize("missing", ["annee", "mois"])
+def test_a_quotient_of_no_month_is_set_aside_alone(mapped: Map, missing: str) -> None:
+    asked = {"numeroAllocataire": "1234567", "codePostal": "08300"}
+    payload = household_of(LOU_BY_NUMBER, **{missing: None})
+    people, aside = answer(mapped, "caf", "api_particulier_qf_matricule_v2", payload, asked)
+    assert len(people) == 2
+    assert "ressources.quotient_familial" not in said(people[0])
+    assert [path for path, _ in aside] == ["ressources.quotient_familial"]
