@@ -69,20 +69,8 @@ class OrderRefused(MaillonError):  # noqa: N818  (a name of the protocol)
         self.reason = reason
 
 
-class SourceStore(Protocol):
-    """What an order needs of the edge store (``edge_store.EdgeStore``)."""
-
-    def local_of(self, ref: str) -> str | None:
-        """Return the local id behind a ref."""
-        ...
-
-    def tokens_of(self, local_id: str) -> TokenSet | None:
-        """Return the person's tokens."""
-        ...
-
-    def fragment_of(self, local_id: str) -> Json | None:
-        """Return everything held about the person, as one fragment."""
-        ...
+class OnceStore(Protocol):
+    """Where what may be used once is written down (``edge_store.EdgeStore``)."""
 
     def batch(self) -> AbstractContextManager[None]:
         """Make the writes inside one durable transaction."""
@@ -98,6 +86,22 @@ class SourceStore(Protocol):
 
     def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
         """Remember an order about ``ref`` whose ``leaf`` must be in the log; ``False``: another order had the same."""
+        ...
+
+
+class SourceStore(OnceStore, Protocol):
+    """What an order needs of the edge store (``edge_store.EdgeStore``)."""
+
+    def local_of(self, ref: str) -> str | None:
+        """Return the local id behind a ref."""
+        ...
+
+    def tokens_of(self, local_id: str) -> TokenSet | None:
+        """Return the person's tokens."""
+        ...
+
+    def fragment_of(self, local_id: str) -> Json | None:
+        """Return everything held about the person, as one fragment."""
         ...
 
 
@@ -162,7 +166,7 @@ def answer_order(addressed: AddressedOrder, source: Source, at: datetime) -> str
     free = source.release.releases(recipient.kind, request.payload["purpose"])
     if not any(path in free for path in order["fields"]):
         raise OrderRefused(Reason.PARTNER_POLICY)
-    _remember(addressed, order, check_leaf(order), request, source, at)
+    remember_once(source.store, addressed, order, request.payload["requester"], request.payload, at)
     held = _held(local_id, [path for path in order["fields"] if path in free], source, from_epoch(order["exp"]))
     statements = build_statements(held, order["fields"], free, source.slug, at)
     return seal_fragment(
@@ -266,19 +270,31 @@ def check_leaf(order: Json) -> bytes:
     return encoded
 
 
-def _remember(
-    addressed: AddressedOrder, order: Json, leaf: bytes, request: _Request, source: Source, at: datetime
+def remember_once(
+    store: OnceStore,
+    addressed: AddressedOrder,
+    order: Json,
+    requester: str,
+    request: Json,
+    at: datetime,
+    beside: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make the order's id, its leaf and the request's nonce durable, before anything leaves."""
-    seen: Reason | None = None
+    """Make the order's id, its leaf and the request's nonce durable, with what ``beside`` writes, before anything
+    leaves.
+
+    Raises :class:`OrderRefused` for what was seen before, and for a leaf that is not this order's alone.
+    """
+    leaf, seen = check_leaf(order), None
     # The requester's own: a source of the same pull sees the nonce, and could use it up in requests of its own.
-    nonce, ends = f"{request.payload['requester']}/{request.payload['nonce']}", from_epoch(request.payload["exp"])
-    with source.store.batch():
-        if not source.store.remember_order(order["order_id"], from_epoch(order["exp"])):
+    nonce, ends = f"{requester}/{request['nonce']}", from_epoch(request["exp"])
+    with store.batch():
+        if not store.remember_order(order["order_id"], from_epoch(order["exp"])):
             seen = Reason.REPLAYED
-        elif not any(source.store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
+        elif not any(store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
             seen = Reason.REQUEST_REPLAYED
+        elif not store.keep_order(leaf, addressed.order, addressed.ref, at):
+            seen = Reason.LEAF
         else:
-            seen = None if source.store.keep_order(leaf, addressed.order, addressed.ref, at) else Reason.LEAF
+            beside()
     if seen is not None:
         raise OrderRefused(seen)

@@ -8,7 +8,6 @@ and the purpose ``revue_identite`` let each trait go or keep it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -17,12 +16,12 @@ from connectors.kit import seal, trust
 from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.identity import parse_identity
-from connectors.kit.orders import ORDERS_PER_REQUEST, OrderRefused, Reason, ReleasePolicy, check_leaf
+from connectors.kit.orders import OnceStore, OrderRefused, Reason, ReleasePolicy, remember_once
 from connectors.kit.rarity import NameShares
 from connectors.kit.review.keys import reviewer_jwk
 from connectors.kit.review.masks import PURPOSE, marks_of, masked
 from connectors.kit.review.reviewer import LIFETIME, REVIEWER
-from connectors.kit.runtime.clock import from_epoch, to_epoch
+from connectors.kit.runtime.clock import to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import thumbprint
 from connectors.kit.runtime.schema import check_schema
@@ -52,7 +51,7 @@ class NotedLooks(Protocol):
         ...
 
 
-class TraitStore(Protocol):
+class TraitStore(OnceStore, Protocol):
     """What a look needs of the edge store (``edge_store.EdgeStore``)."""
 
     @property
@@ -66,22 +65,6 @@ class TraitStore(Protocol):
 
     def identity_of(self, local_id: str) -> Json | None:
         """Return the traits held."""
-        ...
-
-    def batch(self) -> AbstractContextManager[None]:
-        """Make the writes inside one durable transaction."""
-        ...
-
-    def remember_order(self, order_id: str, expires_at: datetime) -> bool:
-        """Remember an order; ``False`` when it was seen before."""
-        ...
-
-    def remember_nonce(self, digest: str, expires_at: datetime) -> bool:
-        """Remember a request's nonce; ``False`` when it was seen before."""
-        ...
-
-    def keep_order(self, leaf: bytes, order: str, ref: str, at: datetime) -> bool:
-        """Remember an order about ``ref`` whose ``leaf`` must be in the log; ``False``: another order had the same."""
         ...
 
 
@@ -113,7 +96,16 @@ def answer_look(addressed: AddressedOrder, source: LookSource, at: datetime) -> 
     fields = [field for field in request["fields"] if field in free]
     if not fields or source.store.looks.since(at - _DAY) >= MOST_A_DAY:
         raise OrderRefused(Reason.PARTNER_POLICY)
-    _remember(addressed, order, request, local_ids, fields, source, at)
+    # Both sides of a review may be here: two orders of one request.
+    remember_once(
+        source.store,
+        addressed,
+        order,
+        REVIEWER,
+        request,
+        at,
+        lambda: source.store.looks.keep(request["review_id"], local_ids, fields, at),
+    )
     request_digest = seal.jws_digest(order["request"])
     mark = marks_of(source.tokeniser, request_digest)
     identities = [with_birthplace(parse_identity(traits, at.date())) for traits in held]
@@ -170,28 +162,3 @@ def _check_times(payload: Json, longest: timedelta, at: datetime, reason: Reason
         seal.check_lifetime(payload, at, longest, reason.value)
     except MaillonError:
         raise OrderRefused(reason) from None
-
-
-def _remember(
-    addressed: AddressedOrder,
-    order: Json,
-    request: Json,
-    local_ids: Sequence[str],
-    fields: Sequence[str],
-    source: LookSource,
-    at: datetime,
-) -> None:
-    """Make order, nonce, leaf and note durable, before anything leaves. Both sides may be here: two orders."""
-    store, leaf, seen = source.store, check_leaf(order), None
-    nonce, ends = f"{REVIEWER}/{request['nonce']}", from_epoch(request["exp"])
-    with store.batch():
-        if not store.remember_order(order["order_id"], from_epoch(order["exp"])):
-            seen = Reason.REPLAYED
-        elif not any(store.remember_nonce(f"{nonce}/{use}", ends) for use in range(ORDERS_PER_REQUEST)):
-            seen = Reason.REQUEST_REPLAYED
-        elif not store.keep_order(leaf, addressed.order, addressed.ref, at):
-            seen = Reason.LEAF
-        else:
-            store.looks.keep(request["review_id"], local_ids, fields, at)
-    if seen is not None:
-        raise OrderRefused(seen)
