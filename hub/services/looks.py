@@ -7,28 +7,24 @@ of one person is one trace: neither history says beside whom.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from connectors.kit import seal, trust
-from connectors.kit.addressed_order import AddressedOrder
 from connectors.kit.review.masks import PURPOSE
 from connectors.kit.review.reviewer import LIFETIME, REVIEWER
-from connectors.kit.runtime import b64url
-from connectors.kit.runtime.clock import to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, OrderId, PersonId, TraceId, new_trace_id, new_uuid
 from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.runtime.schema import check_schema
 from connectors.kit.seal import Typ
 from connectors.kit.transport import INDISPONIBLE, outcome_of
-from connectors.kit.trust import DirectoryPartner, subject_digest
+from connectors.kit.trust import DirectoryPartner
 from consent.canonical import digest
 from consent.ledger.leaf import Leaf
-from hub.services.orders import ORDER_LIFETIME, check_sealed_to
+from hub.services.orders import check_sealed_to, sign_for
 from hub.services.records import Outcome, access_record, new_operation_id, source_row
 from hub.services.runtime import Hub
 from hub.store.access import AccessEvent, AccessKind
@@ -147,18 +143,8 @@ def _ask(hub: Hub, request: LookRequest, planned: Sequence[_Planned]) -> dict[Or
         if each.leaf is None or each.pseudonym_of not in found:
             return _Answered(each, None, None, INDISPONIBLE, hub.clock.now())
         ref = hub.keyring.ref(each.source.slug, found[each.pseudonym_of], each.ref_epoch)
-        salt = secrets.token_bytes(16)
-        payload = {
-            "v": 1,
-            "order_id": each.order_id,
-            "source": each.source.slug,
-            "subject": subject_digest(ref, salt),
-            "request": request.jws,
-            "leaf": b64url.encode(each.leaf.encode()),
-            "iat": to_epoch(at),
-            "exp": to_epoch(at + ORDER_LIFETIME),
-        }
-        order = AddressedOrder(keys.sign(payload, Typ.LOOK_ORDER), ref, b64url.encode(salt))
+        said = {"order_id": each.order_id, "request": request.jws}
+        order = sign_for(each.source, ref, Typ.LOOK_ORDER, said, each.leaf, keys, at)
         try:
             traits = hub.sources.send(each.source.endpoint, order)
             check_sealed_to(traits, request.seal_key_id, Typ.SEALED_TRAITS)

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, Protocol
+from datetime import datetime
+from typing import Any, Final, Protocol
 
 from connectors.kit import seal
 from connectors.kit.addressed_order import AddressedOrder
@@ -21,9 +21,9 @@ from connectors.kit.seal import Typ
 from connectors.kit.transport import INDISPONIBLE, JOSE, JSON, Transport, outcome_of
 from connectors.kit.trust import DirectoryPartner, OperationalKeys, subject_digest
 from consent.ledger.leaf import Leaf
+from consent.order import ORDER_LIFETIME
 from hub.services.requests import PullRequest
 
-ORDER_LIFETIME: Final = timedelta(seconds=10)
 _MAX_HEADER: Final = 2048
 
 
@@ -100,26 +100,42 @@ def sign_order(
     keys: OperationalKeys,
     at: datetime,
 ) -> AddressedOrder:
-    """Return the order: the requester's own request, the consents relied on, and the log's leaf of this order.
+    """Return the order: the requester's own request, the consents relied on, and the log's leaf of this order."""
+    said = {
+        "order_id": planned.order_id,
+        "recipient": request.recipient.slug,
+        "fields": list(paths),
+        "request": request.jws,
+        "authorities": list(planned.authorities),
+        "policy_version": policy_version,
+    }
+    return sign_for(planned.source, ref, Typ.ORDER, said, planned.leaf, keys, at)
+
+
+def sign_for(
+    source: DirectoryPartner,
+    ref: Ref,
+    typ: Typ,
+    said: Mapping[str, Any],
+    leaf: Leaf,
+    keys: OperationalKeys,
+    at: datetime,
+) -> AddressedOrder:
+    """Return an order of ``typ`` that says ``said``, to one source about whom it knows by ``ref``, logged as ``leaf``.
 
     The person stands in it as a digest under a salt of its own: the requester is shown it too.
     """
     salt = secrets.token_bytes(16)
     payload = {
         "v": 1,
-        "order_id": planned.order_id,
-        "source": planned.source.slug,
+        **said,
+        "source": source.slug,
         "subject": subject_digest(ref, salt),
-        "recipient": request.recipient.slug,
-        "fields": list(paths),
-        "request": request.jws,
-        "authorities": list(planned.authorities),
-        "policy_version": policy_version,
-        "leaf": b64url.encode(planned.leaf.encode()),
+        "leaf": b64url.encode(leaf.encode()),
         "iat": to_epoch(at),
         "exp": _expiry(at),
     }
-    return AddressedOrder(keys.sign(payload, Typ.ORDER), ref, b64url.encode(salt))
+    return AddressedOrder(keys.sign(payload, typ), ref, b64url.encode(salt))
 
 
 def _expiry(signed_at: datetime) -> int:
