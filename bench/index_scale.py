@@ -31,7 +31,8 @@ from connectors.kit.trust import DirectoryPartner
 from hub.app import close_hub, create_app
 from hub.index.placing import candidates
 from hub.index.rules import LOOKUP_KINDS, IndexRecord, Link, match
-from hub.services.register import Registration, prepare, register
+from hub.services.register import prepare, register
+from hub.services.registration import Registration
 from hub.store.engine import open_engine
 from hub.store.index import IndexedToken
 from hub.store.session import UnitOfWork

@@ -18,7 +18,7 @@ from connectors.kit.tokens import HmacTokeniser, TokenSet, tokens_of
 from hub.cli.index_files import COLUMNS
 from hub.cli.index_memory import MemoryRegistry
 from hub.cli.index_pairs import A, B
-from hub.services.register import Registration
+from hub.services.registration import Registration
 from hub.store.index import IndexedToken
 
 _KEY = bytes(range(32))

@@ -17,7 +17,7 @@ from hub.cli.index_pairs import A, B, Pair
 from hub.index.placing import place
 from hub.index.rules import CROWD, LOOKUP_KINDS, Link, Review
 from hub.index.settle import Flood
-from hub.services.register import Registration
+from hub.services.registration import Registration
 from hub.store.index import IndexedPerson, IndexedRecord, IndexedToken
 
 _LOOKED_UP = frozenset(LOOKUP_KINDS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hub.services.register import Registration
+from hub.services.registration import Registration
 
 A, B = "a", "b"
 """The two files, as two partners."""

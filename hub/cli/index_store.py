@@ -9,7 +9,8 @@ from pathlib import Path
 from connectors.kit.runtime.clock import SystemClock
 from hub.cli.index_pairs import A, B, Pair
 from hub.keyring import Keyring
-from hub.services.register import Registration, register
+from hub.services.register import register
+from hub.services.registration import Registration
 from hub.store.engine import open_engine
 from hub.store.migrations import upgrade
 from hub.store.pairs import Pairs

@@ -11,16 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from connectors.kit.link_epochs import epoch_of
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from hub.services.pepper_rotation import Rotator
+from hub.services.registration import Registration
 from hub.store.rotation import RotationStep
 from hub.store.session import UnitOfWork
-
-if TYPE_CHECKING:
-    from hub.services.pepper_rotation import Rotator
-    from hub.services.register import Registration
 
 BATCH: Final = 16
 _LOWEST: Final = -(2**63)

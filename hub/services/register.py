@@ -7,7 +7,7 @@ registration ever joins two persons that exist.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from connectors.kit.link_epochs import base, epoch_of
@@ -17,13 +17,14 @@ from connectors.kit.token_kinds import NAMESAKE_KINDS
 from connectors.kit.tokens import TokenSet
 from connectors.kit.trust import DirectoryPartner
 from hub.index.placing import candidates, evidence, place
-from hub.index.rules import LOOKUP_KINDS, Candidate, IndexRecord, Link, New, Review, match
+from hub.index.rules import LOOKUP_KINDS, Candidate, Link, New, Review, match
 from hub.index.settle import Flood
 from hub.keyring import Keyring
 from hub.services.link_rotation import in_use
 from hub.services.pseudonyms import refs_at
-from hub.services.two_epochs import Earlier, TwoEpochs, brought_up, forms
-from hub.store.index import Index, IndexedToken
+from hub.services.registration import Registration
+from hub.services.two_epochs import TwoEpochs, brought_up, forms
+from hub.store.index import Index
 from hub.store.matches import Match, MatchKind
 from hub.store.pairs import FLOODED
 from hub.store.session import UnitOfWork
@@ -32,29 +33,6 @@ _NEW = "new"
 _PROVISIONAL = "review"
 FLOOD = FLOODED
 """The rule of a record's link where more persons of its name and date are known than anyone has namesakes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """One record, ready for the index: its key and tokens are already keyed by the hub's own secrets."""
-
-    record_key: str
-    stored_key: bytes
-    tokens: tuple[IndexedToken, ...]
-    flags: Mapping[str, str | int | bool]
-    sections: frozenset[str]
-    earlier: Earlier = field(default_factory=dict)
-    """Its tokens as they may still be stored while the index is re-wrapped; empty as a rule."""
-    held: bool = True
-    """Whether the partner still holds anything under this key; its sections say nothing when it does not."""
-
-    @property
-    def evidence(self) -> IndexRecord:
-        """The record as the match rules see it."""
-        kinds: dict[str, set[bytes]] = {}
-        for token in self.tokens:
-            kinds.setdefault(token.kind, set()).add(token.value)
-        return IndexRecord({kind: frozenset(values) for kind, values in kinds.items()}, self.flags)
 
 
 def prepare(keyring: Keyring, partner: DirectoryPartner, records: Iterable[Mapping[str, Any]]) -> list[Registration]:
