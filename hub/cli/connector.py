@@ -13,6 +13,7 @@ import orjson
 
 from connectors.kit.checks import check_partner
 from connectors.kit.ingest import map_stream
+from connectors.kit.lineage import lineage_page
 from connectors.kit.matching import as_confirmed, matched
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
@@ -116,6 +117,22 @@ def check(name: str, folders: tuple[Path, ...], as_json: bool) -> None:
     )
     if findings:
         raise SystemExit(EXIT_REFUSED)
+
+
+@connector.command("lineage")
+@click.argument("names", nargs=-1)
+@partners_option
+def lineage(names: tuple[str, ...], folders: tuple[Path, ...]) -> None:
+    """Print which partner field feeds which dossier field, and the other way round: a page (Markdown, in French).
+
+    It is written from the mappings of the partners NAMES (slugs, or paths of folders), of all when none is named, for
+    an analyst who reads no code: transform, absence, class, legal note, legal basis.
+
+    \b
+    Example:  maillon connector lineage ./my_partners/bailleur_x > lineage.md
+    """
+    found = [find_partner(name, folders) for name in names]
+    click.echo(lineage_page(found or discover([bundled_directory(), *folders]).values()), nl=False)
 
 
 @connector.command("map")

@@ -24,7 +24,7 @@ from hub.cli.connector import find_partner, partners_option
 @click.option("--faults", "specs", multiple=True, metavar="SPEC", help="What goes wrong; may be repeated. See below.")
 @click.option("--seed", default=0, show_default=True, help="The same seed, the same faults on the same requests.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only: there is no TLS here.")
-@click.option("--port", default=8500, show_default=True, help="0 takes any free port.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="0 takes any free port.")
 @click.option("--token", default="", help="Ask for this bearer token; 401 without it.")
 @partners_option
 def simulate(

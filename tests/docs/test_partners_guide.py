@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from connectors.kit.ingest import map_stream
 from connectors.kit.mapping import SubjectFragment
@@ -16,6 +17,7 @@ from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined
 from connectors.kit.readers import BUILT_IN as READERS
 from connectors.kit.transforms import BUILT_IN as TRANSFORMS
+from hub.cli.main import cli
 
 GUIDE = Path(__file__).parents[2] / "docs" / "partners-guide.md"
 AT = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -49,6 +51,18 @@ def test_ordinary_samples_become_fragments(folder: Path) -> None:
     first = found[0]
     assert isinstance(first, SubjectFragment)
     assert first.fragment["statements"]["domiciliation.date_debut"]["valeur"] == "2026-02-01"
+
+
+def test_its_analyst_reads_where_each_column_goes(folder: Path) -> None:
+    said = CliRunner().invoke(cli, ["connector", "lineage", str(folder)])
+    assert said.exit_code == 0
+    by_field, _, by_partner = said.stdout.partition("# Des partenaires vers le dossier")
+    field = by_field.partition("### `domiciliation.date_debut`")[2].partition("\n### ")[0]
+    assert " · **C2** · " in field
+    assert "| ccas_exemple | `domiciliations` | domicilie | `debut` | date (ISO ou française)" in field
+    assert "Format `domiciliations` · CASF L264-1" in by_partner
+    assert re.search(r"^\| `debut` \| date .* \| `domiciliation.date_debut` \| C2 \|", by_partner, re.MULTILINE)
+    assert "(`caf`)" not in said.stdout
 
 
 def test_each_hostile_line_is_set_aside_by_name(folder: Path) -> None:

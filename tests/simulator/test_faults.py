@@ -124,7 +124,7 @@ def test_schema_drift(fault: str) -> None:
     [
         *("", "latency=", "latency=-1", "latency=nan", "drop=1", "truncate=1", "truncate=x", "maintenance=5"),
         *("maintenance=5-1", "unknown", "200", "600", "drop@2", "drop@x", "429=x", "garbage=-1", "garbage=x"),
-        *("drop#a", "drop drop", "drop@@1"),
+        *("drop#a", "drop drop", "drop@@1", "drop#5-3", "drop#0", "latency=5-1", "content_type=a\r\nb: c"),
     ],
 )
 def test_what_is_no_fault_is_refused_by_its_name(spec: str) -> None:

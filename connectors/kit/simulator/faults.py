@@ -102,8 +102,10 @@ def parse_fault(text: str) -> Fault:
         if not 0 <= probability <= 1:
             raise ValueError
         make = _STATUS if name.isdigit() else _KINDS[name]
-        strike = make(name, value)
-        return Fault(text, name, probability, int(first), float(last or math.inf) if dash else int(first), strike)
+        strike, end = make(name, value), float(last or math.inf) if dash else int(first)
+        if not 1 <= int(first) <= end:  # it would never strike
+            raise ValueError
+        return Fault(text, name, probability, int(first), end, strike)
     except (ValueError, KeyError):
         raise _wrong(text) from None
 
@@ -120,6 +122,8 @@ Strike = Callable[[Answer, Moment], Answer]
 def _latency(_: str, value: str) -> Strike:
     low, _, high = value.partition("-")
     least, most = _seconds(low), _seconds(high or low)
+    if most < least:
+        raise ValueError
     return lambda answer, moment: replace(answer, wait=answer.wait + moment.dice.uniform(least, most))
 
 
@@ -164,6 +168,8 @@ def _maintenance(_: str, value: str) -> Strike:
 
 
 def _content_type(_: str, value: str) -> Strike:
+    if not value.isprintable():  # a line of its own in the head of the answer
+        raise ValueError
     return lambda answer, _: replace(answer, content_type=value or "text/html; charset=utf-8")
 
 
