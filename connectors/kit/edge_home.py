@@ -229,9 +229,9 @@ class EdgeHome:
             raise MaillonError(ErrorKind.CONFIGURATION, f"{file.name} is missing: has this edge joined?") from None
 
     def _check(self, settings: EdgeSettings) -> None:
-        check_url(settings.hub_url)
+        check_url(settings.hub_url, "hub_url")
         if settings.url:
-            check_url(settings.url)
+            check_url(settings.url, "url")
         if settings.threads < 1 or settings.refresh_seconds < 1:
             raise MaillonError(ErrorKind.CONFIGURATION, "threads, refresh_seconds: above zero")
         if not 1 <= settings.log_seconds <= MOST_LOG_SECONDS:
@@ -245,7 +245,7 @@ class EdgeHome:
         if settings.drop_folder and settings.mode == CLIENT:
             raise MaillonError(ErrorKind.CONFIGURATION, "drop_folder: an edge in mode client keeps nothing")
         if settings.api_url:
-            check_url(settings.api_url)
+            check_url(settings.api_url, "api_url")
         check_listen(self.listen(settings))
 
     @staticmethod

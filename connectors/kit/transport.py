@@ -201,17 +201,20 @@ class Transport:
             raise FarSideError(error.kind, error.detail) from None
 
 
-def check_url(url: str) -> None:
-    """Raise ``MaillonError(TLS_REQUIRED)`` for clear text off loopback, ``CONFIGURATION`` for what is no HTTP URL."""
+def check_url(url: str, what: str = "endpoint") -> None:
+    """Raise ``MaillonError(TLS_REQUIRED)`` for clear text off loopback, ``CONFIGURATION`` for what is no HTTP URL.
+
+    ``what`` is what the error calls it: the setting that holds it.
+    """
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
         host = None
     if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
-        raise MaillonError(ErrorKind.CONFIGURATION, "endpoint is not an http(s) URL")
+        raise MaillonError(ErrorKind.CONFIGURATION, f"{what}: not an http(s) URL")
     if parts.scheme == "http" and not is_loopback(host):
-        raise MaillonError(ErrorKind.TLS_REQUIRED, "https is required off loopback")
+        raise MaillonError(ErrorKind.TLS_REQUIRED, f"{what}: https is required off loopback")
 
 
 def _is_timeout(error: BaseException) -> bool:

@@ -290,3 +290,16 @@ def test_an_edge_told_nothing_polls_nothing(scene: Scene) -> None:
     edge = scene.open()
     assert start_polling(edge) is None
     edge.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ftp://feed.example.fr", "api_url: not an http(s) URL"),
+        ("http://feed.example.fr", "api_url: https is required off loopback"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_by_its_setting(scene: Scene, address: str, said: str) -> None:
+    scene.settings(api_url=address)
+    got = scene.poll()
+    assert (got.code, got.error["detail"]) == (EXIT_REFUSED, said)

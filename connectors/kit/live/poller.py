@@ -74,7 +74,7 @@ class Poller:
                     self._edge.store.archive.drop_cursor(self._feed.format)
             while not report.stopped and self._page(report, pass_page and not report.pages):
                 if report.pages == self._feed.most_pages:
-                    report.stopped = "most_pages"
+                    report.stopped = "most_pages reached"
             settle_names(self._edge.store, self._edge.clock)
             if register:
                 report.told = register_pending(
@@ -107,7 +107,7 @@ class Poller:
         if not following or following == cursor:
             return False
         if len(following) > MAX_CURSOR or not following.isprintable():
-            report.stopped = "cursor"
+            report.stopped = "the next cursor is none"
             return False
         with edge.store.batch():
             edge.store.archive.set_cursor(feed.format, following, edge.clock.now())

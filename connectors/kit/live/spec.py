@@ -96,7 +96,7 @@ class FeedSpec:
 
 def load_feed(table: Json, formats: frozenset[str]) -> FeedSpec:
     """Read the ``[feed]`` table of a manifest, its shape already checked; raises as :func:`load_api`."""
-    check_url(table["base_url"])
+    check_url(table["base_url"], "manifest.toml: feed.base_url")
     if table["format"] not in formats:
         raise MaillonError(ErrorKind.CONFIGURATION, "manifest.toml: feed.format: is not a format of this partner")
     return FeedSpec(
@@ -114,7 +114,7 @@ def load_api(table: Json, formats: frozenset[str]) -> ApiSpec:
 
     Raises ``MaillonError(CONFIGURATION)`` naming a format or a trait that is none, an impossible limit or window.
     """
-    check_url(table["base_url"])
+    check_url(table["base_url"], "manifest.toml: api.base_url")
     endpoints = {}
     for name, row in table["endpoints"].items():
         if name not in formats:
