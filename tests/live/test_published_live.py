@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -65,7 +64,12 @@ def test_a_live_answer_is_what_the_file_would_give(slug: str, shared_data: Path)
     assert unplayable == []
     api, people, clock = serving(routes), People(), FakeClock(AT)  # most pupils of the cases are of that school year
     gate = Gate(LIMITS, (), clock.now())
-    client = ApiClient(LIMITS, Transport(), gate, clock, time.sleep, api.url, None, "222", ("029",))
+
+    def sleep(seconds: float) -> None:
+        """Published cases ask for peace too (429, 503): the clock the gate reads moves on, and nobody waits."""
+        clock.advance(timedelta(seconds=seconds))
+
+    client = ApiClient(LIMITS, Transport(), gate, clock, sleep, api.url, None, "222", ("029",))
     same = asked = 0
     try:
         for endpoint in partner.api.endpoints.values():
