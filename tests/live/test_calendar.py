@@ -40,6 +40,24 @@ def test_closed_until(at: str, ends: str | None) -> None:
     assert closed_until([SUNDAY, NIGHTS, DATED], utc(at)) == (ends and utc(ends))
 
 
+@pytest.mark.parametrize(
+    ("at", "ends"),
+    [
+        # 25 October 2026: 02:30 comes twice, at 00:30 and 01:30 UTC. What ends then ends the second time.
+        ("2026-10-24T22:59:59", None),
+        ("2026-10-24T23:00:00", "2026-10-25T01:30:00"),
+        ("2026-10-25T01:29:59", "2026-10-25T01:30:00"),
+        ("2026-10-25T01:30:00", None),
+        # 29 March 2026: 02:30 never comes; it would have been 01:30 UTC.
+        ("2026-03-29T00:59:59", "2026-03-29T01:30:00"),
+        ("2026-03-29T01:30:00", None),
+    ],
+)
+def test_an_end_in_the_hour_that_comes_twice_or_never(at: str, ends: str | None) -> None:
+    night = window({"days": ["dimanche"], "from": "01:00", "to": "02:30"})
+    assert closed_until([night], utc(at)) == (ends and utc(ends))
+
+
 def test_the_last_to_end_decides() -> None:
     long = window({"start": "2026-01-18T00:00+00:00", "end": "2026-01-18T12:00+00:00"})
     assert closed_until([long, SUNDAY], utc("2026-01-18T02:00:00")) == utc("2026-01-18T12:00:00")

@@ -51,6 +51,23 @@ def test_every_notation_is_read_and_what_is_no_exchange_is_named(tmp_path: Path)
     assert [each.name for each in found if isinstance(each, Unplayable)] == ["a.json#2", "c.yaml", "d.json", "e.json"]
 
 
+def test_what_is_left_out_says_why_and_nothing_else_goes_with_it(tmp_path: Path) -> None:
+    one = '{"params": {"nom": "Aubépin"}, "status": 200, "payload": {}}'
+    (tmp_path / "a.ndjson").write_text(f'{one}\n{{"nom": "Aubépin"\n{one[:-1]}, "status": 200}}\n{one}\n', "utf-8")
+    (tmp_path / "b.json").write_bytes(one.encode("latin-1"))
+    (tmp_path / "c.yaml").write_text("nom: [Aubépin", "utf-8")
+    found = list(load(tmp_path))
+    assert [each.name for each in found if isinstance(each, Case)] == ["a.ndjson#1", "a.ndjson#4"]
+    left_out = {each.name: each.reason for each in found if isinstance(each, Unplayable)}
+    assert left_out.keys() == {"a.ndjson#2", "a.ndjson#3", "b.json", "c.yaml"}
+    assert (left_out["a.ndjson#3"], left_out["b.json"], left_out["c.yaml"]) == (
+        "duplicate key",
+        "not UTF-8",
+        "not YAML",
+    )
+    assert not any("ub" in reason or "Error" in reason for reason in left_out.values())
+
+
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [

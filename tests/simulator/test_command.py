@@ -87,6 +87,6 @@ def test_where_files_are_played(tmp_path: Path) -> None:
         "/v3/droit/identite": 3,
         "/other": 1,
     }
-    assert unplayable == [Unplayable("hostile.json", "MaillonError")]
+    assert unplayable == [Unplayable("hostile.json", "not JSON (byte 1)")]
     assert set(lay_out(folder / "published_droit", api)[0]) == {"/v3/droit/identite"}
     assert set(lay_out(folder, None)[0]) == {"/cases", "/published_droit", "/other"}

@@ -37,7 +37,9 @@ class Window:
             if day.weekday() in self.days:
                 ends = day + _DAY if self.closes <= self.opens else day
                 start = datetime.combine(day, self.opens, PARIS).astimezone(UTC)
-                end = datetime.combine(ends, self.closes, PARIS).astimezone(UTC)
+                # An end that comes twice, on the night the hour is put back, is the second: closed for too long is safe.
+                local_end = datetime.combine(ends, self.closes, PARIS)
+                end = max(local_end.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
                 if start <= at < end:
                     return end
         return None

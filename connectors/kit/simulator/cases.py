@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,14 +58,14 @@ def load(path: Path) -> Iterator[Case | Unplayable]:
         return
     try:
         if path.stat().st_size > MAX_FILE:
-            raise ValueError("too large")
+            raise ValueError
         documents = list(_documents(path.read_text("utf-8-sig"), path.suffix))
     except (OSError, ValueError, yaml.YAMLError, RecursionError, MaillonError) as error:
-        yield Unplayable(path.name, type(error).__name__)
+        yield Unplayable(path.name, _why(error))
         return
     for place, document in enumerate(documents, 1):
         name = path.name if len(documents) == 1 else f"{path.name}#{place}"
-        yield _case(name, document)
+        yield replace(document, name=name) if isinstance(document, Unplayable) else _case(name, document)
 
 
 def canonical(params: Mapping[str, Any]) -> Parameters:
@@ -100,7 +100,26 @@ def _documents(text: str, suffix: str) -> Iterator[Any]:
         found = strict_json.loads(text, max_bytes=MAX_FILE)
         yield from found if isinstance(found, list) else [found]
     else:
-        yield from (strict_json.loads(line) for line in text.splitlines() if line.strip())
+        yield from (_line(line) for line in text.splitlines() if line.strip())
+
+
+def _line(text: str) -> Any:
+    """Return the value of one line of NDJSON, or why there is none: the other lines are played all the same."""
+    try:
+        return strict_json.loads(text)
+    except MaillonError as error:
+        return Unplayable("", _why(error))
+
+
+def _why(error: Exception) -> str:
+    """Say why a file is no case, without a word of it: a parser's own message quotes the text."""
+    if isinstance(error, MaillonError):
+        return error.detail
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return "not YAML" if isinstance(error, yaml.YAMLError) else "too large, or nested too deep"
 
 
 def _case(name: str, document: Any) -> Case | Unplayable:
