@@ -37,7 +37,7 @@ class Window:
             if day.weekday() in self.days:
                 ends = day + _DAY if self.closes <= self.opens else day
                 start = datetime.combine(day, self.opens, PARIS).astimezone(UTC)
-                # An end that comes twice, on the night the hour is put back, is the second: closed for too long is safe.
+                # Of an end that comes twice, the night the hour is put back, the second: too long does no harm.
                 local_end = datetime.combine(ends, self.closes, PARIS)
                 end = max(local_end.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
                 if start <= at < end:
