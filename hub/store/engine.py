@@ -11,6 +11,8 @@ from urllib.parse import quote
 from sqlalchemy import Engine, QueuePool, create_engine, event
 
 _WAIT = "busy_timeout=10000"
+READERS_WAIT_MS = 2000
+"""How long emptying a write-ahead log waits for whoever still reads from it."""
 # secure_delete: what is erased leaves no ghost in free pages. synchronous FULL: a commit that returned survives
 # a power cut (in WAL mode NORMAL would not). recursive_triggers: INSERT OR REPLACE cannot slip past the triggers
 # that refuse deletion. trusted_schema off: no function runs from a tampered schema.
@@ -85,12 +87,12 @@ def open_engine(path: Path, *, read_only: bool = False) -> Engine:
 def truncate_wal(engine: Engine) -> bool:
     """Write the write-ahead log into the file and empty it; False when somebody still reads from it (try again).
 
-    Pages that were overwritten or erased stand in it until then. Waits for readers two seconds at most.
+    Pages that were overwritten or erased stand in it until then. Waits :data:`READERS_WAIT_MS` for readers at most.
     """
     raw = engine.raw_connection()
     cursor = raw.cursor()
     try:
-        cursor.execute("PRAGMA busy_timeout=2000")
+        cursor.execute(f"PRAGMA busy_timeout={READERS_WAIT_MS}")
         busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     finally:
         cursor.execute(f"PRAGMA {_WAIT}")

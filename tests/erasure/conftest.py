@@ -20,7 +20,7 @@ from hub.app import close_hub
 from hub.log_check.fsck import fsck
 from hub.log_check.trust import trust_of_file
 from hub.services.register import resolve
-from hub.store import tables
+from hub.store import engine, tables
 from tests.hub.conftest import World
 
 NOTHING_KEPT = "traitement_illicite"
@@ -99,6 +99,12 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def life(world: World) -> Life:
     return live(world, 1)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader in the way of the erasure waits for its answer: whatever is waited for him is waited in vain."""
+    monkeypatch.setattr(engine, "READERS_WAIT_MS", 20)
 
 
 def later(world: World, **by: int) -> None:

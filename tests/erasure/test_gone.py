@@ -83,6 +83,7 @@ def test_no_key_and_no_word_is_left_in_any_file(world: World, life: Life, tmp_pa
     assert found(tmp_path / "backup", {"other": others["person"]}) == {"other"}
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_a_long_reader_keeps_in_the_write_ahead_log_goes_when_he_is_done(world: World, life: Life) -> None:
     """An audit of a hub at work reads for minutes: the erasure does not wait for it, a job does."""
     marks, engine = marks_of(world, life, 1), open_engine(world.home.database, read_only=True)

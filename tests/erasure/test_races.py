@@ -122,6 +122,7 @@ def test_an_agreement_and_an_erasure_at_once(world: World, life: Life, first: st
     assert is_whole(world)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("moment", ["before it is looked for", "once it was found", "once it was opened"])
 def test_an_agreement_erased_before_its_receipt_was_told_was_not_acknowledged(
     world: World, life: Life, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -158,6 +159,7 @@ def test_an_agreement_erased_before_its_receipt_was_told_was_not_acknowledged(
     assert is_whole(world)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_who_reads_while_the_keys_go_is_told_what_holds_afterwards(world: World, life: Life) -> None:
     """The snapshot still had the rows, the keys were gone: that is no broken store."""
     ref = life.refs["departement"]

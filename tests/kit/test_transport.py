@@ -1,5 +1,6 @@
 """The far side answering garbage, too much, too slowly, elsewhere, or not at all. Real sockets."""
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -36,6 +37,8 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/x"
     finally:
+        with contextlib.suppress(OSError):  # nobody came: the thread need not wait for anybody
+            listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
 
