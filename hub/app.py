@@ -6,15 +6,14 @@ it), many blocking threads.
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.util import Finalize
 
-import structlog
 from flask import Flask
 
 from connectors.kit.runtime.clock import Clock, SystemClock
 from connectors.kit.runtime.keys import load_signing_key
+from connectors.kit.runtime.logs import log_json_lines
 from connectors.kit.runtime.serving import exit_with_parent
 from connectors.kit.transport import Transport
 from connectors.kit.trust import RotatingKeys
@@ -137,15 +136,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None, sources: Sourc
 
 def from_environment() -> Flask:
     """Return the application of the home named by ``MAILLON_HUB_HOME`` with its jobs running: granian's factory."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
+    log_json_lines()
     app = create_app(load_settings(home_from_environment()))
     hub: Hub = app.extensions["hub"]
     jobs = scheduler.start(hub)

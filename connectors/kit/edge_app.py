@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from connectors.kit.orders import OrderRefused, Source, answer_order
 from connectors.kit.review.source import LookSource, answer_look
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.logs import log_json_lines
 from connectors.kit.runtime.serving import exit_with_parent
 from connectors.kit.seal import Typ, typ_of
 from connectors.kit.transport import JOSE, JSON, PROBLEM
@@ -117,14 +117,7 @@ def from_environment() -> Flask:
     home = os.environ.get(HOME_VARIABLE)
     if not home:
         raise MaillonError(ErrorKind.CONFIGURATION, f"{HOME_VARIABLE} is not set")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
-    )
+    log_json_lines()
     edge = Edge.open(Path(home), SystemClock())
     start_upkeep(edge)
     start_polling(edge)

@@ -17,17 +17,10 @@ from connectors.kit.runtime.keys import load_signing_key
 from connectors.kit.seal import Typ, peek
 from connectors.kit.trust import RotatingKeys
 from hub.cli.homes import hub_client
-from hub.cli.output import home_option, json_option, print_answer, print_json
+from hub.cli.output import dpo_home_option, home_option, json_option, print_answer, print_json
 from hub.home import HubHome
 
 _NUMBER = re.compile(r"[0-9A-Za-z][0-9A-Za-z./-]{0,39}")
-
-_dpo_home = click.option(
-    "--home",
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The DPO's folder: dpo.jwk and a copy of hub.toml.",
-)
 
 
 @click.group("erase")
@@ -36,7 +29,7 @@ def erase() -> None:
 
 
 @erase.command("person")
-@_dpo_home
+@dpo_home_option
 @click.option("--partner", required=True, help="Whose ref it is.")
 @click.option("--ref", help="The person's ref at that partner; asked for when it is not given (kept out of histories).")
 @click.option("--reason", required=True, help="One of config/retention.toml, e.g. accord_retire.")
@@ -79,7 +72,7 @@ def person(
 
 
 @erase.command("receipt")
-@_dpo_home
+@dpo_home_option
 @click.argument("erasure_id")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the receipt goes (a new file).")
 @json_option
@@ -93,7 +86,7 @@ def receipt(home: Path, erasure_id: str, out: Path | None, as_json: bool) -> Non
 
 
 @erase.command("agreements")
-@_dpo_home
+@dpo_home_option
 @click.argument("erasure_id")
 @click.option("--complaint", required=True, help="What gives you the right to read them; logged.")
 @json_option

@@ -11,18 +11,13 @@ import click
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.cli.homes import hub_client
-from hub.cli.output import json_option, print_answer
+from hub.cli.output import dpo_home_option, json_option, print_answer
 
 _PAUSE = 1.0
 
 
 @click.command("person")
-@click.option(
-    "--home",
-    required=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The DPO's folder: dpo.jwk and a copy of hub.toml.",
-)
+@dpo_home_option
 @click.option("--partner", required=True, help="Whose ref it is.")
 @click.option("--ref", help="The person's ref at that partner; asked for when it is not given (kept out of histories).")
 @click.option("--complaint", required=True, help="What gives the right to name a person; logged. No name.")

@@ -38,6 +38,14 @@ home_option = click.option(
 )
 """``--home`` of the commands that work in an edge's folder."""
 
+dpo_home_option = click.option(
+    "--home",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The DPO's folder: dpo.jwk and a copy of hub.toml.",
+)
+"""``--home`` of what the DPO alone does."""
+
 
 def json_option(command: F) -> F:
     """Add ``--json`` to a command, given to it as ``as_json``."""

@@ -9,19 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from connectors.kit.review.keys import check_reviewer
-from connectors.kit.runtime.keys import PublicJwk
+from connectors.kit.review import keys as reviewer
 from consent.ledger.checkpoint import KeyType, VerifierKey
 from consent.ledger.exact import LedgerError
 
 
-class Entry(Protocol):
+class Entry(reviewer.Entry, Protocol):
     """What is read of an entry of the directory."""
-
-    @property
-    def slug(self) -> str:
-        """Whose entry it is."""
-        ...
 
     @property
     def log_key(self) -> str:
@@ -31,16 +25,6 @@ class Entry(Protocol):
     @property
     def witness_key(self) -> str:
         """The vkey this partner cosigns with."""
-        ...
-
-    @property
-    def identity_key(self) -> PublicJwk:
-        """The key of its own certificates."""
-        ...
-
-    @property
-    def reviewer_key(self) -> str:
-        """The public key of the hub's reviewer, on the entry of the hub."""
         ...
 
     @property
@@ -56,7 +40,7 @@ def check_keys(entry: Entry, hub: str) -> None:
         entry.slug != hub or VerifierKey.parse(entry.log_key).type is not KeyType.ED25519 or entry.witness_key
     ):
         raise LedgerError("log_key")
-    check_reviewer(entry, hub)
+    reviewer.check_reviewer(entry, hub)
     if entry.witness_key and VerifierKey.parse(entry.witness_key).type is not KeyType.COSIGNATURE_V1:
         raise LedgerError("witness_key")
 
