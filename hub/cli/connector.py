@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,7 @@ from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, json_option, print_answer, table
+from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED, json_option, print_answer, print_json, table
 
 partners_option = click.option(
     "--partners",
@@ -122,7 +123,8 @@ def check(name: str, folders: tuple[Path, ...], as_json: bool) -> None:
 @connector.command("lineage")
 @click.argument("names", nargs=-1)
 @partners_option
-def lineage(names: tuple[str, ...], folders: tuple[Path, ...]) -> None:
+@json_option
+def lineage(names: tuple[str, ...], folders: tuple[Path, ...], as_json: bool) -> None:
     """Print which partner field feeds which dossier field, and the other way round: a page (Markdown, in French).
 
     It is written from the mappings of the partners NAMES (slugs, or paths of folders), of all when none is named, for
@@ -132,7 +134,12 @@ def lineage(names: tuple[str, ...], folders: tuple[Path, ...]) -> None:
     Example:  maillon connector lineage ./my_partners/bailleur_x > lineage.md
     """
     found = [find_partner(name, folders) for name in names]
-    click.echo(lineage_page(found or discover([bundled_directory(), *folders]).values()), nl=False)
+    partners = found or list(discover([bundled_directory(), *folders]).values())
+    if as_json:
+        rows = [(each.slug, row) for each in partners for f in each.formats.values() for row in f.mapping.lineage()]
+        print_json({"rows": [{"partner": slug, **asdict(row)} for slug, row in rows]})
+        return
+    click.echo(lineage_page(partners), nl=False)
 
 
 @connector.command("map")

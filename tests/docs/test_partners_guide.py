@@ -63,6 +63,10 @@ def test_its_analyst_reads_where_each_column_goes(folder: Path) -> None:
     assert "Format `domiciliations` · CASF L264-1" in by_partner
     assert re.search(r"^\| `debut` \| date .* \| `domiciliation.date_debut` \| C2 \|", by_partner, re.MULTILINE)
     assert "(`caf`)" not in said.stdout
+    told = json.loads(CliRunner().invoke(cli, ["connector", "lineage", str(folder), "--json"]).stdout)["rows"]
+    assert {row["partner"] for row in told} == {"ccas_exemple"}
+    (begins,) = [row for row in told if row["target"] == "domiciliation.date_debut"]
+    assert (begins["format"], begins["subject"], begins["source"]) == ("domiciliations", "domicilie", "debut")
 
 
 def test_each_hostile_line_is_set_aside_by_name(folder: Path) -> None:
