@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from connectors.kit.runtime import b64url
+from connectors.kit.runtime.clock import whole_seconds
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import new_uuid
 from connectors.kit.seal import Typ
@@ -109,7 +110,7 @@ def sign_event(
         "seq": template.follows.seq + 1 if template.follows else 0,
         "prev": template.follows.digest if template.follows else None,
         "kind": template.kind.value,
-        "at": _instant(at),
+        "at": whole_seconds(at),
         "certificate": keys.certificate,
         "collector": keys.slug,
         "subject": subject_digest(ref, salt),
@@ -124,8 +125,8 @@ def sign_event(
         "lawful_basis": _lawful_basis(template),
         "retention": template.retention,
         "validity": {
-            "from": _instant(template.start or at),
-            "to": None if template.end is None else _instant(template.end),
+            "from": whole_seconds(template.start or at),
+            "to": None if template.end is None else whole_seconds(template.end),
         },
         "withdrawal_method": template.withdrawal_method,
         "collection": {name: getattr(template.collection, name) for name in Collection.__slots__},
@@ -175,7 +176,3 @@ def _sensitivity(paths: tuple[str, ...], index: FieldIndex) -> str | None:
     except UnknownField:
         raise MaillonError(ErrorKind.UNKNOWN_FIELD, "not a dossier path", pointer="/pii_information") from None
     return max((classes[path] for path in paths), default=None)
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from connectors.kit import seal
-from connectors.kit.runtime.clock import to_epoch
+from connectors.kit.runtime.clock import to_epoch, whole_seconds
 from connectors.kit.runtime.keys import thumbprint
 from connectors.kit.seal import Typ
 from connectors.kit.tokens import TokenSet, subject_proofs
@@ -76,4 +76,4 @@ def _why(path: str, statements: Mapping[str, Json]) -> str:
 
 
 def _absence(code: str, source: str, at: datetime) -> Json:
-    return {"absence": code, "source": source, "date_collecte": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    return {"absence": code, "source": source, "date_collecte": whole_seconds(at)}

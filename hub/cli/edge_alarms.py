@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from connectors.kit.edge_home import EdgeHome
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.ledger.store import Alarm, Raised
 from connectors.kit.runtime import keys
-from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.clock import SystemClock, whole_seconds
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.cli.output import EXIT_REFUSED, home_option, json_option, print_answer, table
 
@@ -53,7 +52,7 @@ def alarms(home: Path, ended: bool, export: Path | None, settle: int | None, as_
         store.close()
     written = {raised.number: str(_write(export, raised)) for raised in found if export and raised.evidence}
     rows = [
-        (str(r.number), _time(r.since), r.code.value, whose.get(r.number, ""), _MEANS[r.code] + _until(r))
+        (str(r.number), whole_seconds(r.since), r.code.value, whose.get(r.number, ""), _MEANS[r.code] + _until(r))
         for r in found
     ]
     print_answer(
@@ -80,8 +79,8 @@ def _wire(raised: Raised, path: str | None, local_id: str | None) -> dict[str, A
     return {
         "number": raised.number,
         "code": raised.code.value,
-        "since": _time(raised.since),
-        "ended": None if raised.ended is None else _time(raised.ended),
+        "since": whole_seconds(raised.since),
+        "ended": None if raised.ended is None else whole_seconds(raised.ended),
         "has_evidence": bool(raised.evidence),
         "evidence_file": path,
         "local_id": local_id,
@@ -89,8 +88,4 @@ def _wire(raised: Raised, path: str | None, local_id: str | None) -> dict[str, A
 
 
 def _until(raised: Raised) -> str:
-    return "" if raised.ended is None else f" (ended {_time(raised.ended)})"
-
-
-def _time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "" if raised.ended is None else f" (ended {whole_seconds(raised.ended)})"

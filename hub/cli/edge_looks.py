@@ -9,7 +9,7 @@ import click
 
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.identity import Identity, parse_identity
-from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.clock import SystemClock, whole_seconds
 from hub.cli.edge_records import open_store
 from hub.cli.output import home_option, json_option, print_answer, table
 
@@ -36,7 +36,7 @@ def looks(home: Path, limit: int, as_json: bool) -> None:
         {
             "looks": [
                 {
-                    "at": each.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "at": whole_seconds(each.at),
                     "review_id": each.review_id,
                     "local_ids": list(each.local_ids),
                     "fields": list(each.fields),

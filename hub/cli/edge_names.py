@@ -10,7 +10,7 @@ from connectors.kit.edge import Edge
 from connectors.kit.edge_names import COUNTED, ENOUGH_TO_COUNT
 from connectors.kit.rarity import read_shares
 from connectors.kit.registration import Told, register_pending
-from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.runtime.clock import SystemClock, whole_seconds
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from hub.cli.output import home_option, json_option, print_answer
 
@@ -60,7 +60,7 @@ def names(home: Path, table: Path | None, recount: bool, no_register: bool, as_j
         here.close()
     document = {
         "source": kept and kept.source,
-        "since": kept and kept.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "since": kept and whole_seconds(kept.at),
         "counted_in": kept and kept.persons,
         "surnames": kept and kept.surnames,
         "given_names": kept and kept.givens,

@@ -16,6 +16,7 @@ import orjson
 
 from connectors.kit import seal, trust
 from connectors.kit.runtime import b64url
+from connectors.kit.runtime.clock import instant
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
 from connectors.kit.runtime.schema import check_schema
@@ -30,7 +31,6 @@ from hub.services.handles import Handles
 from hub.services.register import resolve
 from hub.store.consents import StoredEvent
 from hub.store.session import UnitOfWork
-from hub.wire import instant
 
 _REGIME_SHOWN: Final = {
     EventKind.GRANTED: Regime.ACCORD,

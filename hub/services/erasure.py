@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from connectors.kit import seal, trust
 from connectors.kit.runtime import b64url
+from connectors.kit.runtime.clock import instant
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import EventId, PersonId, new_uuid, uuid_of
 from connectors.kit.runtime.keys import PublicJwk
@@ -39,7 +40,6 @@ from hub.store.erasures import ErasureRow, Unfinished
 from hub.store.person_rows import Held
 from hub.store.secrets import SecretStore
 from hub.store.session import Reads, UnitOfWork, Writer
-from hub.wire import instant
 
 DPO: Final = "dpo"
 DECISION_LIFETIME: Final = timedelta(minutes=10)

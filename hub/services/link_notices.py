@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from connectors.kit.runtime.clock import instant
 from hub.keyring import Keyring
 from hub.services.pseudonyms import ref_known
 from hub.store.link_notices import StoredNotice
 from hub.store.session import UnitOfWork
-from hub.wire import instant
 
 
 def search(uow: UnitOfWork, keyring: Keyring, slug: str, limit: int, after: str | None) -> dict[str, Any]:

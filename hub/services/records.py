@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.kit.runtime.clock import instant
 from connectors.kit.runtime.ids import EventId, PersonId, TraceId, new_uuid
 from hub.services.requests import PullRequest
 from hub.store.access import AccessEvent, AccessKind
-from hub.wire import instant
 
 NON_COMMUNIQUE: Final = "non_communique"
 """The one code for everything whose reason would tell something about the person (DESIGN §6)."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 from connectors.kit import seal
 from connectors.kit.ref_map import REF_MAP_LIFETIME
 from connectors.kit.runtime import b64url
-from connectors.kit.runtime.clock import to_epoch
+from connectors.kit.runtime.clock import instant, to_epoch
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.seal import Typ
 from connectors.kit.trust import DirectoryPartner
@@ -23,7 +23,6 @@ from hub.services.runtime import Hub
 from hub.store.persons import RefRow
 from hub.store.rotation import RotationEvent, RotationStep
 from hub.store.session import UnitOfWork
-from hub.wire import instant
 
 PAGE: Final = 200
 """Refs in one answer: some 20 ms of the writer, and 10 KB."""

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+from connectors.kit.runtime.clock import instant
 from hub.deadlines import Deadlines
 from hub.keyring import Keyring
 from hub.store.ref_rows import OldRef
 from hub.store.rotation import RotationStep
 from hub.store.secrets import SecretStore
 from hub.store.session import UnitOfWork, Writer
-from hub.wire import instant
 
 BATCH: Final = 500
 TRACES: Final = "retention:traces:ended"

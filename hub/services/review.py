@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from connectors.kit.link_epochs import base
+from connectors.kit.runtime.clock import instant
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.ids import PersonId
 from hub.index.evidence import side_by_side
@@ -21,7 +22,6 @@ from hub.store.identity import LinkedRecord
 from hub.store.matches import Match, MatchKind
 from hub.store.reviews import APART, WAITING, ReviewRow, ReviewState
 from hub.store.session import UnitOfWork
-from hub.wire import instant
 
 DEFAULT_LIMIT: Final = 50
 MOST_PAIRS: Final = 64

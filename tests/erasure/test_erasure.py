@@ -9,6 +9,7 @@ from sqlalchemy import Table, func, insert, select, update
 
 from connectors.kit import seal
 from connectors.kit.erasure_decision import sign_decision
+from connectors.kit.runtime.clock import instant
 from connectors.kit.runtime.errors import ErrorKind
 from connectors.kit.runtime.ids import new_uuid
 from connectors.kit.seal import Typ
@@ -21,7 +22,6 @@ from hub.services import log
 from hub.services.retention import end_what_is_over
 from hub.store import persons, tables
 from hub.store.session import UnitOfWork
-from hub.wire import instant
 from tests.erasure.conftest import (
     NOTHING_KEPT,
     PROOF_KEPT,

@@ -38,6 +38,16 @@ class FakeClock:
         self.at += by
 
 
+def instant(at: datetime) -> str:
+    """Return an aware datetime as RFC 3339 UTC with ``Z``, to the microsecond."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def whole_seconds(at: datetime) -> str:
+    """Return an aware datetime as RFC 3339 UTC with ``Z``, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def to_epoch(at: datetime) -> int:
     """Return whole seconds since 1970 for an aware datetime (JOSE ``iat``/``exp``, RFC 7519 §2)."""
     if at.tzinfo is None:
