@@ -32,8 +32,9 @@ from connectors.kit.row_seal import RowSeal
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import TokenSet
 
-WEAK_ABSENCES = frozenset({"indisponible", "maintenance"})
-"""Absences that say something of the moment, not of the person: they never replace what is already known."""
+WEAK_ABSENCES = frozenset({"indisponible", "maintenance", "non_autorise"})
+"""Absences that say something of the moment or of who asked (a token that ran out), not of the person: they never
+replace what is already known."""
 
 
 class Change(StrEnum):
@@ -187,7 +188,7 @@ class EdgeStore:
         """Store what ``format`` says of ``local_id`` as of ``as_of``, in place of what it said before.
 
         The same content again changes nothing (``date_collecte`` does not count); an earlier state is left out; an
-        answer that is only ``indisponible`` or ``maintenance`` never replaces one that says something.
+        answer that says nothing of the person (:data:`WEAK_ABSENCES`) never replaces one that does.
         """
         key, statements = self._rows.key("subject", local_id), fragment["statements"]
         moment, file = 0 if as_of is None else int(as_of.timestamp()), self._rows.key("file", source_file_digest.hex())

@@ -201,10 +201,13 @@ def test_two_formats_of_one_person_keep_their_own_words(store: EdgeStore) -> Non
     assert set(tokens(other).tokens) <= set(held.tokens)
 
 
-def test_an_unavailable_format_does_not_hide_what_another_says(store: EdgeStore) -> None:
+@pytest.mark.parametrize("absence", ["INDISPONIBLE", "MAINTENANCE", "NON_AUTORISE"])
+@pytest.mark.parametrize("format", ["one", "two"])
+def test_what_says_nothing_of_the_person_hides_nothing_that_does(store: EdgeStore, absence: str, format: str) -> None:
+    """A source that is away, and one that would not tell us: a token ran out, not somebody's rent."""
     store.upsert_subject("a", ANNE, tokens(ANNE))
     store.put_fragment("a", fragment(logement__loyer=1), b"1", format="one", as_of=AT)
-    store.put_fragment("a", fragment(logement__loyer="INDISPONIBLE"), b"2", format="two", as_of=AT + timedelta(days=9))
+    store.put_fragment("a", fragment(logement__loyer=absence), b"2", format=format, as_of=AT + timedelta(days=9))
     assert store.fragment_of("a") == fragment(logement__loyer=1)
 
 
