@@ -14,9 +14,16 @@ FIRST_YEAR = 1850
 
 FIRST_DAY = f"{FIRST_YEAR}-01-01"
 _TIME = r"(?:[T ][0-9]{2}:[0-9]{2}.*)?"
+_ANY_TIME = re.compile(_TIME)
 _YEAR_FIRST = re.compile(r"([0-9]{4})(?:[-/.]([0-9]{1,2})(?:[-/.]([0-9]{1,2}))?)?" + _TIME)
 _DAY_FIRST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{1,2})[-/.]([0-9]{4})" + _TIME)
 _EIGHT = re.compile(r"[0-9]{8}")
+
+
+def day_of(text: str) -> str | None:
+    """Return the day that ``text`` begins with, when it is one of the calendar and nothing but a time follows."""
+    day, time = text[:10], text[10:]
+    return day if is_day(day) and (not time or _ANY_TIME.fullmatch(time)) else None
 
 
 def is_day(text: str) -> bool:

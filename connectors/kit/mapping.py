@@ -129,17 +129,18 @@ class Run:
         self._collected: ReadMoment | None
         self._as_of: ReadMoment | None
         self._collected, self._as_of = map(self._bound, mapping.written_moments)
-        self._now = collected_at.astimezone(UTC)
-        self._latest = collected_at + AHEAD
-        self._today = f"{collected_at:%Y-%m-%d}"
+        self.now = collected_at.astimezone(UTC)
+        """When a record was collected that does not say."""
+        self.latest = self.now + AHEAD
+        self.today = f"{collected_at:%Y-%m-%d}"
         bases = {rule.base_legale for subject in mapping.subjects for rule in subject.fields}
-        self._separable = (
+        self.separable = (
             registry.is_separable()
             and registry.provenance_validator("source").fits(mapping.source)
             and all(map(registry.provenance_validator("base_legale").fits, {mapping.base_legale, *bases}))
         )
         self._links = None if mapping.household is None else mapping.household.links
-        self._instant = lru_cache(64)(_instant)
+        self.instant = lru_cache(64)(_instant)
         self._forms = Forms(KEPT)
 
     def _bound(self, written: Written | None) -> Any:
@@ -161,12 +162,12 @@ class Run:
         asserted: list[_About] = []
         path = "collected"
         try:
-            collected = (self._collected and self._collected(data)) or self._now
+            collected = (self._collected and self._collected(data)) or self.now
             path = "as_of"
             as_of = (self._as_of and self._as_of(data)) or collected
-            if collected > self._latest or as_of > self._latest:
+            if collected > self.latest or as_of > self.latest:
                 raise Refused(Reason.BAD_DATE, "futur")
-            instant, fits = self._instant(collected)
+            instant, fits = self.instant(collected)
             path = "household"
             members = _members(self._groups, data) if self._groups else []
             path = "subjects"
@@ -225,12 +226,17 @@ class Run:
         """Return the person's fragment, after an entry for each of its optional fields that could not be read."""
         fields, position, it, role, liens, about, statements, doubtful = person
         doubt, identity = self._doubt, about.identite
-        if str(identity.get("date_naissance") or "") > self._today:
+        if str(identity.get("date_naissance") or "") > self.today:
             raise At("identite.date_naissance", Refused(Reason.BAD_DATE, "futur"))
         doubt.raised = doubtful
         found: list[SubjectFragment | Quarantined] = []
-        local_id = fields(record, it, role, liens, identity, about.demande, statements, instant, position, found)
-        fragment, proven = {"v": 1, "statements": statements}, self._separable and not doubt.raised
+        try:
+            local_id = fields(record, it, role, liens, identity, about.demande, statements, instant, position, found)
+        except At as at:
+            if at.refusal.reason is Reason.NO_SUBJECT and found and not statements:
+                return found  # why there is nothing to tell of them
+            raise
+        fragment, proven = {"v": 1, "statements": statements}, self.separable and not doubt.raised
         found.append(SubjectFragment(position, local_id, identity, fragment, as_of, proven))
         return found
 

@@ -74,7 +74,7 @@ def write_applies(condition: Expression) -> Applies:
 def write_moment(value: Value) -> Written:
     """Return a ``ReadMoment``."""
     writer = _Writer(_OF_RECORD)
-    body = writer.moment(replace(value, transform=lambda raw, table: _aware(value.transform(raw, table))))
+    body = writer.moment(replace(value, transform=lambda raw, table: aware(value.transform(raw, table))))
     return writer.written(body, "moment")
 
 
@@ -116,7 +116,7 @@ class _Writer:
         for name, value in traits:
             then, judge = [f"found[{name!r}] = value"], None
             if stated and name in IDENTITY_FIELDS:
-                path, form = f"identite.{name}", _FORMS.get(name)
+                path, form = f"identite.{name}", FORMS.get(name)
                 accepts = judge = registry.value_validator(path).accepts
                 shown = "value"
                 if form is not None:
@@ -244,7 +244,8 @@ def _frame(base_legale: str, since: str | None) -> str:
     return f"{{'valeur': None, 'date_effet': {since}, 'base_legale': {base_legale!r}, {shared}}}"
 
 
-def _aware(written: Any) -> datetime | None:
+def aware(written: Any) -> datetime | None:
+    """Return a moment as ISO 8601 writes it in UTC, in which it is where it names no other zone."""
     if written is None:
         return None
     at = datetime.fromisoformat(written)
@@ -268,7 +269,8 @@ def entry(position: str, path: str, refused: Refused) -> Quarantined:
     return Quarantined(position, path, refused.reason, refused.detail)
 
 
-def _absent(absence: str, source: str, instant: str) -> Json:
+def absent(absence: str, source: str, instant: str) -> Json:
+    """Return the statement that a value is absent, and how."""
     return {"absence": absence, "source": source, "date_collecte": instant}
 
 
@@ -287,7 +289,7 @@ def _in_form(accepts: Judge, form: Callable[[Any], Any]) -> Judge:
     return lambda value: accepts(form(value))
 
 
-_FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {"date_naissance": _partial_date}
+FORMS: Final[Mapping[str, Callable[[Any], Any]]] = {"date_naissance": _partial_date}
 """A trait as it stands in the dossier; the others stand as they were written."""
 
 _OF_FIELDS: Final = {name: name for name in ("record", "it", "role", "liens", "identite", "demande")}
@@ -300,7 +302,7 @@ _GIVEN: Final[dict[str, Any]] = {
     "NO_SUBJECT": Reason.NO_SUBJECT,
     "Refused": Refused,
     "SchemaViolation": registry.SchemaViolation,
-    "absent": _absent,
+    "absent": absent,
     "entry": entry,
     "holds": holds,
     "refusal": refusal,

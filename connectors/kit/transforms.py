@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, Final
 
-from connectors.kit.dates import FIRST_DAY, is_day, parse_birth_date
+from connectors.kit.dates import FIRST_DAY, day_of, is_day, parse_birth_date
 from connectors.kit.names import glue, normalise, surname_first
 from connectors.kit.nir import parse_nir
 from connectors.kit.port import Reason
@@ -123,8 +123,9 @@ def instant(value: Any, _: Table) -> str:
 def birth_date(value: Any, _: Table) -> str:
     """A birth date, whole or partial, as far as it is known: ``1990-05-17``, ``1990-05``, ``1990``."""
     written = str(value)
-    if is_day(written) and written >= FIRST_DAY:
-        return written
+    day = day_of(written)
+    if day is not None and day >= FIRST_DAY:  # almost all
+        return day
     known, why = parse_birth_date(written)
     if not known.value:
         raise Refused(Reason.BAD_DATE, why.value if why else "")
@@ -236,6 +237,12 @@ def insee_code(value: Any, _: Table) -> str | None:
     return written.zfill(5) if written and len(written) in (3, 4) and re.fullmatch("[0-9]+", written) else written
 
 
+def birthplace_code(value: Any, _: Table) -> str | None:
+    """The code of a commune; a place in words (``Sainte-Marie``) has none."""
+    written = insee_code(value, {})
+    return written if written and (written.isdecimal() or written.startswith(("2A", "2B"))) else None
+
+
 def surname_of_two(value: Any, _: Table) -> str:
     """The surname of ``NOM PRÉNOM``; of ``[text, every text of the household]`` unless that says ``PRÉNOM NOM``."""
     return _two_words(value)[0]
@@ -256,10 +263,14 @@ def _two_words(value: Any) -> list[str]:
 
 def texts(value: Any, _: Table) -> list[str]:
     """The texts of a list that say something, in order; a text alone is a list of one."""
-    items = [item for item in (value if isinstance(value, list) else [value]) if not is_blank(item)]
-    if not all(isinstance(item, str) for item in items):
-        raise Refused(Reason.BAD_VALUE)
-    return [seen for item in items if (seen := shown(item))]
+    found = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, str):
+            if not is_blank(item):
+                raise Refused(Reason.BAD_VALUE)
+        elif seen := shown(item):
+            found.append(seen)
+    return found
 
 
 def joined(value: Any, _: Table) -> str | None:
@@ -374,6 +385,7 @@ BUILT_IN: Final[Mapping[str, Transform]] = MappingProxyType(
                 joined,
                 first_code,
                 insee_code,
+                birthplace_code,
                 surname_of_two,
                 given_of_two,
                 nir,

@@ -186,6 +186,9 @@ class Naive:
             absence = located("issue", lambda: self.value(spec["outcome"], "code", own))
             statements |= {path: {"absence": absence, **origin} for path in spec["outcome"]["fields"]}
         parts = located("local_id", lambda: [self.value(part, "text", own) for part in spec["local_id"]])
+        if aside and not statements:
+            yield from aside
+            return
         if not any(part is not None for part in parts) or not statements:
             raise Stop("local_id", Refused(Reason.NO_SUBJECT))
         yield from aside

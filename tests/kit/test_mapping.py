@@ -107,6 +107,9 @@ def test_bad_expressions_are_refused_at_once(text: str) -> None:
         ("phone", 639980011, {}, "0639980011"),
         ("insee_code", 8480, {}, "08480"),
         ("insee_code", "2A004", {}, "2A004"),
+        ("birthplace_code", 8480, {}, "08480"),
+        ("birthplace_code", "2B033", {}, "2B033"),
+        ("birthplace_code", "Sainte-Marie", {}, None),
         ("first_code", [None, {}, "x", 404, "b"], {"404": "v", "b": "w"}, "v"),
         ("surname_of_two", " DUPONT  JEAN ", {}, "DUPONT"),
         ("given_of_two", "DUPONT JEAN", {}, ["JEAN"]),
@@ -332,6 +335,34 @@ def test_absence_is_typed_and_zero_is_zero(mapping: FormatMapping, loyer: Any, e
     statement = applied(mapping, household(loyer=loyer))[0].fragment["statements"]["logement.loyer"]
     assert statement.get("valeur", statement.get("absence")) == expected
     assert ("valeur" in statement) == (not isinstance(expected, str))
+
+
+def test_where_all_of_somebody_is_set_aside_the_reasons_are_told() -> None:
+    text = """
+[formats.f]
+base_legale = "CRPA L114-8"
+[formats.f.subjects.usager]
+identity = "demande"
+local_id = ["record.cle"]
+[formats.f.subjects.usager.fields]
+"logement.loyer" = { from = "record.loyer", with = "money", optional = true }
+"contact.code_postal" = { from = "record.cp", optional = true }
+[identities.demande]
+nom_naissance = "record.nom"
+"""
+    mapping = load_mapping(text.encode(), "essai", BUILT_IN)["f"]
+
+    def told(**data: Any) -> list[tuple[str, Reason]]:
+        found = mapping.apply(RawRecord("record 1", data), AT)
+        return [(item.path, item.reason) for item in found if isinstance(item, Quarantined)]
+
+    assert told(cle="1", nom="GAC", loyer="cher", cp=[]) == [("logement.loyer", Reason.BAD_NUMBER)]
+    assert told(cle="1", nom="GAC", loyer="cher", cp={"a": 1}) == [
+        ("logement.loyer", Reason.BAD_NUMBER),
+        ("contact.code_postal", Reason.BAD_VALUE),
+    ]
+    assert told(cle="1", nom="GAC", loyer=None, cp=None) == [("local_id", Reason.NO_SUBJECT)]
+    assert told(cle=None, nom="GAC", loyer="cher", cp="29000") == [("local_id", Reason.NO_SUBJECT)]
 
 
 @pytest.mark.parametrize(("status", "absence"), [(404, "sans_dossier"), (504, "indisponible")])
