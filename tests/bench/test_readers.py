@@ -9,13 +9,20 @@ from bench.__main__ import BENCHES
 
 
 def test_each_reader_gives_every_person_and_each_bare_parser_reads_it_all() -> None:
-    found = readers.cases(12)
-    assert [case.name for case in found] == ["csv", "csv, no column repeats", "xlsx", "xml", "exchange"]
+    found = readers.cases(12, 20)
+    assert [case.name for case in found] == [
+        "csv",
+        "csv, 44 columns",
+        "csv, no column repeats",
+        "xlsx",
+        "xml",
+        "exchange",
+    ]
     for case in found:
         assert readers.fragments(case.native, case.data) == case.persons >= 10
         assert case.bare(case.data)
-    csv, other, xlsx, xml, exchange = found
-    assert other.bare(other.data) == other.persons + 1
+    csv, wide, other, xlsx, xml, exchange = found
+    assert [each.bare(each.data) for each in (wide, other)] == [21, 21]
     assert csv.bare(csv.data) == csv.persons + 1
     assert exchange.bare(exchange.data) == exchange.data.count(b"\n")
     assert all(int(str(case.bare(case.data))) > 10 * case.persons for case in (xlsx, xml))
