@@ -20,9 +20,10 @@ from typing import Any, Final
 
 from connectors.kit import shared_parts
 from connectors.kit.edge_store import Change, EdgeStore
-from connectors.kit.ingest import IngestReport, ingest_stream, map_stream
+from connectors.kit.ingest import IngestReport, ingest_stream
 from connectors.kit.mapping import FormatMapping, SubjectFragment
 from connectors.kit.mapping_file import read_toml
+from connectors.kit.mapping_stream import map_stream
 from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.policy_folder import PACKAGED_CONFIG, load_policy_folder
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BufferedReader
@@ -19,14 +19,13 @@ from typing import BinaryIO, Final
 
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.intake import Intake
-from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.partner import Format, PartnerFolder, SourceFile
-from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.mapping_stream import map_stream
+from connectors.kit.partner import PartnerFolder, SourceFile
+from connectors.kit.port import Quarantined, Reason
 from connectors.kit.resume import Bookmark
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.tokens import Tokeniser
-from schemas import registry
 
 MOST_GONE: Final = 0.1
 """Share of a format's records a complete file may take away unasked."""
@@ -79,45 +78,6 @@ class IngestReport:
 
 
 Progress = Callable[[IngestReport], None]
-
-
-def map_stream(
-    stream: BinaryIO, native: Format, collected_at: datetime, records: Counter[str] | None = None, skip: int = 0
-) -> Iterator[SubjectFragment | Quarantined]:
-    """Yield what a file holds, one person at a time: checked fragments, and an entry for all that is not one.
-
-    ``collected_at`` is when the file was fetched, for records that do not say. ``records`` counts them under
-    ``"records"``, and under ``"read"`` with the reader's own entries. The first ``skip`` of those are read and not
-    looked at. Raises nothing for bad content.
-    """
-    counted = Counter() if records is None else records
-    mapping, read = Run(native.mapping, collected_at), native.reader.read(stream)
-    for _ in islice(read, skip):
-        counted["read"] += 1
-    # Several small records are read, then checked, then mapped: a quarter faster than one after the other, for the
-    # processor's caches hold one thing at a time.
-    while batch := list(islice(read, getattr(native.reader, "at_once", 1))):
-        refused = [native.schema.check(each) if isinstance(each, RawRecord) else each for each in batch]
-        for record, entry in zip(batch, refused, strict=True):
-            counted["read"] += 1
-            if isinstance(record, RawRecord):
-                counted["records"] += 1
-                if entry is None:
-                    for found in mapping.apply(record):
-                        yield _checked(found) if isinstance(found, SubjectFragment) and not found.proven else found
-                    continue
-            if entry is not None:
-                yield entry
-    if not counted["read"]:
-        yield Quarantined("document", "", Reason.EMPTY)
-
-
-def _checked(found: SubjectFragment) -> SubjectFragment | Quarantined:
-    try:
-        registry.validator("fragment").check(found.fragment)
-    except registry.SchemaViolation as violation:
-        return Quarantined(found.position, violation.pointer, Reason.FRAGMENT, violation.reason)
-    return found
 
 
 def ingest(

@@ -11,7 +11,7 @@ from typing import Any, Final
 Judge = Callable[[Any], bool]
 """Says whether a meaning fits what the dossier's schema wants of it."""
 
-KEPT: Final = 4096
+KEPT: Final = 1024
 LONGEST: Final = 128
 """Bounds of what one column remembers: texts, and characters in one of them."""
 

@@ -7,12 +7,12 @@ Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors.kit.expressions import Expression
 from connectors.kit.port import Json, Reason
-from connectors.kit.transforms import Refused, Table, Transform, is_blank
+from connectors.kit.transforms import Refused, Table, Transform, as_is, is_blank, text
 from connectors.kit.visible import is_misread
 from schemas import registry
 
@@ -50,6 +50,12 @@ class Value:
     transform_name: str
     transform: Transform
     table: Table
+    plain: bool = field(init=False)
+    """Whether a text is taken as it is written."""
+
+    def __post_init__(self) -> None:
+        """Look once for what is asked a million times."""
+        object.__setattr__(self, "plain", self.transform in (text, as_is))
 
     def raw(self, scope: Json) -> Any:
         """Return what the source wrote; raises ``JMESPathError`` for an expression given the wrong type."""
@@ -58,6 +64,8 @@ class Value:
     def read(self, raw: Any) -> Any:
         """Return what ``raw`` means, ``None`` when it says nothing. Of ``raw`` alone; raises ``Refused``."""
         if isinstance(raw, str):  # almost all
+            if self.plain and raw.isascii() and raw.isprintable():
+                return raw.strip() or None  # what is done below, without a call
             if not raw or raw.isspace():
                 return None
             if not raw.isascii() and is_misread(raw):
@@ -68,10 +76,15 @@ class Value:
 
     def _says_nothing(self, raw: list[Any]) -> bool:
         """Say whether every item of a list is blank; raises ``Refused`` for a text read in the wrong encoding."""
-        for text in raw:
-            if isinstance(text, str) and not text.isascii() and is_misread(text):
-                raise Refused(Reason.ENCODING)
-        return is_blank(raw)
+        nothing = True
+        for item in raw:
+            if isinstance(item, str):
+                if not item.isascii() and is_misread(item):
+                    raise Refused(Reason.ENCODING)
+                nothing = nothing and (not item or item.isspace())
+            else:
+                nothing = nothing and is_blank(item)
+        return nothing
 
 
 @dataclass(frozen=True, slots=True)

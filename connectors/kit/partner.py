@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import jsonschema
 import jsonschema_rs
@@ -38,11 +38,20 @@ SAMPLE_SETS = ("sample", "demo", "hostile")
 """``sample.<format>.…``: ordinary; ``demo.<format>.…``: the demonstration's cast; ``hostile.<format>.…``: bad input."""
 
 
+_MEMBER_BY_MEMBER: Final = frozenset({"title", "description", "type", "required", "properties", "additionalProperties"})
+"""Keywords of a record's schema that look at each member by itself, and at which there are."""
+
+
 class RecordSchema:
     """A partner's own schema of one record, compiled. Explains without ever showing the record."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._gate = jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True)
+    def __init__(self, name: str, shapes: Mapping[str, Any]) -> None:
+        """Compile the shape called ``name``; ``shapes`` are the schemas it may refer to, and itself."""
+        self._shape: Json = shapes[name]
+        self._shapes = shapes
+        self._judges: dict[str, Callable[[Any], bool]] = {}
+        schema = {"$ref": f"#/$defs/{name}", "$defs": shapes}
+        self._gate = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._members = frozenset(_members(schema))
 
     def check(self, record: RawRecord) -> Quarantined | None:
@@ -55,6 +64,27 @@ class RecordSchema:
             return Quarantined(record.position, "", Reason.SCHEMA, "not a JSON value")
         path = _known_path(error.instance_path, self._members)
         return Quarantined(record.position, path, Reason.SCHEMA, _rule(error))
+
+    def by_member(self, names: Collection[str]) -> Mapping[str, Callable[[Any], bool]] | None:
+        """Return what judges each member of a record that has just ``names``, each by itself.
+
+        A record is then valid exactly when all of them are. ``None`` where the schema ties one member to another, or
+        refuses every record of those names.
+        """
+        shape = self._shape
+        members, others = shape.get("properties", {}), shape.get("additionalProperties", True)
+        if not shape.keys() <= _MEMBER_BY_MEMBER or shape.get("type") != "object" or not isinstance(others, bool):
+            return None
+        if not {*shape.get("required", ())} <= {*names} or not (others or {*names} <= members.keys()):
+            return None
+        return {name: self._judge(name) for name in names}
+
+    def _judge(self, name: str) -> Callable[[Any], bool]:
+        if name not in self._judges:
+            member = self._shape.get("properties", {}).get(name, True)
+            alone = member if isinstance(member, bool) else {**member, "$defs": self._shapes}
+            self._judges[name] = jsonschema_rs.Draft202012Validator(alone, validate_formats=True).is_valid
+        return self._judges[name]
 
     def refused(self, data: Json) -> frozenset[str]:
         """Return the members of ``data`` whose own values do not fit, whatever is missing beside them."""
@@ -252,7 +282,7 @@ def _format(
     except MaillonError as error:
         raise _wrong(path, f"manifest.toml: formats.{name}.options", error.detail) from None
     try:
-        record_schema = RecordSchema({"$ref": f"#/$defs/{spec['record']}", "$defs": schema["$defs"]})
+        record_schema = RecordSchema(spec["record"], schema["$defs"])
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise _wrong(path, f"record.schema.json: {spec['record']}", type(error).__name__) from None
     return Format(

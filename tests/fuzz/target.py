@@ -14,8 +14,8 @@ import orjson
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.checks import foreign_words
 from connectors.kit.identity import IdentityRefused, parse_identity
-from connectors.kit.ingest import map_stream
 from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping_stream import map_stream
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined
 from connectors.kit.tokens import HmacTokeniser, tokens_of

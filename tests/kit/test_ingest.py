@@ -16,6 +16,7 @@ import pytest
 
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.ingest import IngestReport, ingest, ingest_stream
+from connectors.kit.mapping_columns import KEPT
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.port import Reason
 from connectors.kit.registration import register_pending
@@ -258,7 +259,7 @@ class Rows(io.RawIOBase):
 
 def test_memory_does_not_grow_with_the_file(departement: PartnerFolder, tmp_path: Path) -> None:
     peaks = []
-    for count in (1_000, 4_000):
+    for count in (KEPT + 200, 4 * KEPT):  # both beyond what a stream remembers of a column
         store = EdgeStore.open(tmp_path / f"{count}.db", KEY)
         report = IngestReport()
         tracemalloc.start()

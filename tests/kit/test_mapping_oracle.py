@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.kit import ingest
-from connectors.kit.ingest import map_stream
+from connectors.kit import mapping_stream
 from connectors.kit.mapping import Run, SubjectFragment
 from connectors.kit.mapping_columns import KEPT, LONGEST
+from connectors.kit.mapping_stream import map_stream
 from connectors.kit.partner import Format, PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined, RawRecord
 from connectors.kit.readers.table import TableReader
@@ -142,7 +142,7 @@ def test_what_columns_remember_goes_with_their_stream(monkeypatch: pytest.Monkey
             made.append(weakref.ref(self))
             made.extend(map(weakref.ref, self.columns))
 
-    monkeypatch.setattr(ingest, "Run", Watched)
+    monkeypatch.setattr(mapping_stream, "Run", Watched)
     gc.disable()  # it goes at once, not when the collector comes round
     try:
         for key, records in samples().items():

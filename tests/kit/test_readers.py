@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tracemalloc
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers import BUILT_IN
 from connectors.kit.readers.csv_table import CsvReader
-from connectors.kit.readers.table import is_formula
+from connectors.kit.readers.table import Layout, is_formula
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 XML = {
@@ -487,3 +488,13 @@ def test_a_line_has_the_cells_the_standard_parser_finds(text: str, delimiter: st
 def test_a_line_beyond_what_the_standard_parser_takes_is_malformed() -> None:
     reader = CsvReader({"columns": ["a"], "max_line": 1_000_000})
     assert reader._cells("x" * (csv.field_size_limit() + 1)) is Reason.MALFORMED
+
+
+@pytest.mark.parametrize(("confirmed", "sent"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_heading_is_the_same_however_its_accent_is_written(confirmed: str, sent: str) -> None:
+    """A Mac writes an accent as a second character; the file is no other for it."""
+    heading, other = (unicodedata.normalize(form, "Prénom(s)") for form in (confirmed, sent))
+    layout = Layout(1, (heading,), {"a": heading}, ";")
+    (record,) = CsvReader({"columns": ["a"]}).laid_out(layout).read(io.BytesIO(f"{other}\nZoé\n".encode()))
+    assert isinstance(record, RawRecord)
+    assert record.data == {"a": "Zoé"}

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from connectors.kit.identity import parse_identity
-from connectors.kit.ingest import map_stream
 from connectors.kit.live.client import ApiClient, parameters
 from connectors.kit.live.gate import Gate
 from connectors.kit.live.holdings import LiveHoldings
 from connectors.kit.live.spec import Limits
 from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping_stream import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.simulator.server import lay_out, serving

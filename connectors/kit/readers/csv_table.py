@@ -25,6 +25,8 @@ DELIMITERS: Final = (";", ",", "\t", "|")
 MOST_LINES: Final = 20
 """Lines one cell may run over: an address or a note does, a lost quotation mark does not count."""
 
+_MALFORMED: Final = Reason.MALFORMED
+
 _Line = tuple[int, bytes | None]
 
 
@@ -78,13 +80,15 @@ class CsvReader(TableReader):
             text = self._decode(raw, encodings)
             if text is None:
                 yield number, Reason.ENCODING
-            elif text.strip(blank):
-                cells = self._cells(text)
-                if cells is Reason.MALFORMED and width and '"' in text:
-                    cells = self._cells_below(text, coming, ahead, encodings, width) or cells
-                elif not width and not isinstance(cells, Reason):
-                    width = len(cells) if self.layout is None or number >= self.layout.line else 0
-                yield number, cells
+                continue
+            if text[:1] in blank and not text.strip(blank):
+                continue
+            cells = self._cells(text)
+            if not width and not isinstance(cells, Reason):
+                width = len(cells) if self.layout is None or number >= self.layout.line else 0
+            elif cells is _MALFORMED and width and '"' in text:
+                cells = self._cells_below(text, coming, ahead, encodings, width) or cells
+            yield number, cells
 
     def _decode(self, raw: bytes, encodings: list[str]) -> str | None:
         """Decode one line; the first line with an accent settles the encoding of the file (``encodings`` shrinks)."""
@@ -134,8 +138,8 @@ class CsvReader(TableReader):
         if '"' not in text and "\r" not in text and "\0" not in text and len(text) <= _FIELD:
             return text.split(self._delimiter)  # what the parser gives for it
         if "\0" in text:
-            return Reason.MALFORMED
+            return _MALFORMED
         try:
             return next(csv.reader([text], delimiter=self._delimiter, strict=True))
         except (csv.Error, StopIteration):
-            return Reason.MALFORMED
+            return _MALFORMED

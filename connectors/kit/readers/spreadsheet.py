@@ -11,7 +11,7 @@ from connectors.kit.port import Quarantined, RawRecord
 from connectors.kit.readers.csv_table import CsvReader
 from connectors.kit.readers.grouping import grouped
 from connectors.kit.readers.ooxml import is_workbook
-from connectors.kit.readers.table import Layout, Row, TableReader
+from connectors.kit.readers.table import Layout, Row, TableLine, TableReader
 from connectors.kit.readers.xlsx import XlsxReader
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
@@ -32,7 +32,8 @@ class SpreadsheetReader(TableReader):
         self._key, self._lines = (list(given.get(name, ())) for name in ("group_by", "lines"))
         if not {*self._key, *self._lines} <= self.columns.known or bool(self._key) != bool(self._lines):
             raise MaillonError(ErrorKind.CONFIGURATION, "options group_by, lines: columns, both or neither")
-        self.at_once = 1 if self._key else self.at_once  # a record of many lines is not small
+        if self._key:  # a record of many lines is not small, and no line
+            self.at_once, self.by_line = 1, False
 
     def laid_out(self, layout: Layout) -> SpreadsheetReader:
         """Return a reader of either kind of file, laid out as ``layout`` says."""
@@ -43,6 +44,10 @@ class SpreadsheetReader(TableReader):
     def rows(self, stream: BinaryIO) -> Iterator[Row | Quarantined]:
         """Yield every line that holds something."""
         return self._for(stream).rows(stream)
+
+    def lines(self, stream: BinaryIO) -> Iterator[TableLine | Quarantined]:
+        """Yield what ``read`` would where each record is a line. See ``TableReader``."""
+        return self._for(stream).lines(stream)
 
     def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
         """Yield one record a line. See ``port.Reader``."""

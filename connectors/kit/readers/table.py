@@ -7,13 +7,14 @@ of a real file stands for each. Cells are trimmed; an empty cell and a literal `
 from __future__ import annotations
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 
-from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 _FORMULA: Final = re.compile(r"[=@].|[+-].*[(|!]", re.DOTALL)
@@ -36,6 +37,25 @@ Cell = str | Typed | None
 
 Row = tuple[int, Sequence[Cell] | Reason]
 """One line of a table: its number, and its cells or why it has none."""
+
+
+@dataclass(slots=True)
+class TableLine:
+    """One line below the headings, as wide as they are: where it stood, the column each place feeds, its cells.
+
+    ``names`` is one object for all lines of a table; a place that feeds no column has none.
+    """
+
+    position: str
+    names: tuple[str | None, ...]
+    cells: Sequence[Cell]
+
+
+class Refusal(NamedTuple):
+    """Why a cell is refused, never the cell."""
+
+    reason: Reason
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +106,14 @@ class TableReader(ABC):
     layout: Layout | None = None
     trimmed = False
     """Whether the empty cells at the end of a line are left out of the file."""
+    by_line = True
+    """Whether :meth:`lines` may be read instead of :meth:`read`: of a reader with a ``read`` of its own, not."""
     at_once = 64
     """Records that may be held together: one is at most a text of ``max_cell`` for each of the columns."""
+
+    def __init_subclass__(cls) -> None:
+        if "read" in cls.__dict__ and "lines" not in cls.__dict__:
+            cls.by_line = False
 
     @abstractmethod
     def rows(self, stream: BinaryIO) -> Iterator[Row | Quarantined]:
@@ -99,17 +125,58 @@ class TableReader(ABC):
 
     def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
         """Yield one record a line, ``{column: text or null}``. See ``port.Reader``."""
-        names: Sequence[str | None] | None = None
+        for line in self.lines(stream):
+            yield self.record(line) if isinstance(line, TableLine) else line
+
+    def lines(self, stream: BinaryIO) -> Iterator[TableLine | Quarantined]:
+        """Yield what :meth:`read` would, the cells of each line still as they are in the file."""
+        names: tuple[str | None, ...] | None = None
+        width = 0
         for row in self.rows(stream):
             if isinstance(row, Quarantined):
                 yield row
-            elif names is not None:
-                yield self._record(row, names)
-            elif self.layout is None or row[0] >= self.layout.line:
-                names, faults = self._names(row)
+                continue
+            number, cells = row
+            if names is not None:
+                position = f"line {number}"
+                if isinstance(cells, Reason):
+                    yield Quarantined(position, "", cells)
+                elif len(cells) == width:
+                    yield TableLine(position, names, cells)
+                elif len(cells) < width and self.trimmed:
+                    yield TableLine(position, names, (*cells, *repeat(None, width - len(cells))))
+                else:
+                    yield Quarantined(position, "", Reason.COLUMN_SHIFT)
+            elif self.layout is None or number >= self.layout.line:
+                found, faults = self._names(row)
                 yield from faults
                 if faults:
                     return
+                names, width = tuple(found), len(found)
+
+    def record(self, line: TableLine) -> RawRecord | Quarantined:
+        """Return the record that a line of this table is."""
+        data: Json = {}
+        for name, cell in zip(line.names, line.cells, strict=True):
+            if name is None:
+                continue
+            said = self.said(name, cell)
+            if isinstance(said, Refusal):
+                return Quarantined(line.position, f"/{name}", *said)
+            data[name] = said
+        return RawRecord(line.position, data)
+
+    def said(self, column: str, cell: Cell) -> str | Refusal | None:
+        """Return what a cell of ``column`` says, ``None`` when that is nothing, or why it is refused."""
+        if isinstance(cell, Typed):
+            refused = self._refused(column, cell)
+            return cell.text if refused is None else refused
+        text = cell.strip() if cell else ""
+        if not text or text == "NULL":
+            return None
+        if len(text) > self.columns.max_cell:
+            return Refusal(Reason.TOO_LARGE)
+        return Refusal(Reason.FORMULA) if text[0] in _MAY_RUN and is_formula(text) else text
 
     def _names(self, row: Row) -> tuple[Sequence[str | None], list[Quarantined]]:
         """Return the column each place feeds (``None``: none), and what is wrong with the headings.
@@ -122,9 +189,9 @@ class TableReader(ABC):
             return (), [Quarantined(position, "", cells)]
         found = headings(row)
         if self.layout is not None:
-            moved = _moved(found, self.layout.headings)
+            moved = _moved(found, [*map(_composed, self.layout.headings)])
             faults = [Quarantined(position, "", Reason.COLUMN_SHIFT, f"column {place}") for place in moved]
-            feeds = {heading: column for column, heading in self.layout.columns.items()}
+            feeds = {_composed(heading): column for column, heading in self.layout.columns.items()}
             return [feeds.get(heading) for heading in found], faults
         return found, [Quarantined(position, "", reason, detail) for reason, detail in self._wrong(found)]
 
@@ -139,52 +206,27 @@ class TableReader(ABC):
             *((Reason.DUPLICATE_COLUMN, name) for name in sorted(known) if found.count(name) > 1),
         ]
 
-    def _record(self, row: Row, names: Sequence[str | None]) -> RawRecord | Quarantined:
-        number, cells = row
-        position = f"line {number}"
-        if isinstance(cells, Reason):
-            return Quarantined(position, "", cells)
-        missing = len(names) - len(cells)
-        if missing < 0 or (missing and not self.trimmed):
-            return Quarantined(position, "", Reason.COLUMN_SHIFT)
-        data: dict[str, str | None] = {}
-        longest, cells = self.columns.max_cell, (*cells, *repeat(None, missing)) if missing else cells
-        for name, cell in zip(names, cells, strict=True):
-            if name is None:
-                continue
-            if type(cell) is str:  # as in ``said``, without its call
-                text = cell.strip()
-                if not text or text == "NULL":
-                    data[name] = None
-                elif len(text) > longest:
-                    return Quarantined(position, f"/{name}", Reason.TOO_LARGE)
-                elif text[0] in _MAY_RUN and is_formula(text):
-                    return Quarantined(position, f"/{name}", Reason.FORMULA)
-                else:
-                    data[name] = text
-            elif isinstance(cell, Typed):
-                refused = (Reason.TOO_LARGE, "") if len(cell.text) > longest else self._refused(name, cell)
-                if refused is not None:
-                    return Quarantined(position, f"/{name}", *refused)
-                data[name] = cell.text
-            else:
-                data[name] = None
-        return RawRecord(position, data)
-
-    def _refused(self, column: str, cell: Typed) -> tuple[Reason, str] | None:
+    def _refused(self, column: str, cell: Typed) -> Refusal | None:
+        if len(cell.text) > self.columns.max_cell:
+            return Refusal(Reason.TOO_LARGE)
         if cell.kind == "formula":
-            return Reason.FORMULA, ""
+            return Refusal(Reason.FORMULA)
         if cell.kind == "number":
-            return None if column in self.columns.numbers else (Reason.NUMBER_IN_CODE, "")
+            return None if column in self.columns.numbers else Refusal(Reason.NUMBER_IN_CODE)
         if cell.kind == "date" and column in self.columns.dates:
             return None
-        return Reason.CELL_TYPE, cell.kind
+        return Refusal(Reason.CELL_TYPE, cell.kind)
 
 
 def headings(row: Row) -> list[str]:
-    """Return the trimmed headings of a line."""
+    """Return the trimmed headings of a line, an accent in one character however the file writes it (NFC)."""
     cells: Sequence[Cell] = () if isinstance(row[1], Reason) else row[1]
-    return [(cell.text if isinstance(cell, Typed) else cell or "").strip() for cell in cells]
+    texts = ((cell.text if isinstance(cell, Typed) else cell or "") for cell in cells)
+    return [_composed(text).strip() for text in texts]
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def said(cell: str | None) -> str | None:
