@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,6 +20,7 @@ from connectors.kit.mapping import SubjectFragment
 from connectors.kit.mapping_stream import map_stream
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined
+from connectors.kit.readers.table import TableReader
 from connectors.kit.tokens import HmacTokeniser, tokens_of
 
 AT: Final = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
@@ -34,8 +37,9 @@ class Broken(AssertionError):  # noqa: N818 (it names what was found)
 
 def check(partner: PartnerFolder, format_name: str, data: bytes) -> None:
     """Raise :class:`Broken`, or whatever the connector itself lets out, when ``data`` breaks a property."""
-    start = time.monotonic()
-    for item in map_stream(io.BytesIO(data), partner.formats[format_name], AT):
+    start, native = time.monotonic(), partner.formats[format_name]
+    found = list(map_stream(io.BytesIO(data), native, AT))
+    for item in found:
         if isinstance(item, Quarantined):
             if foreign_words(partner, item):
                 raise Broken(f"{item.reason.value}: an entry quotes a word that is not ours")
@@ -45,6 +49,13 @@ def check(partner: PartnerFolder, format_name: str, data: bytes) -> None:
             raise Broken(f"{type(item).__name__} is neither a fragment nor an entry")
     if time.monotonic() - start > SLOWEST:
         raise Broken("too slow")
+    if isinstance(native.reader, TableReader) and native.reader.by_line:
+        one_by_one = copy.copy(native.reader)
+        one_by_one.by_line = False
+        if list(map(repr, found)) != list(
+            map(repr, map_stream(io.BytesIO(data), replace(native, reader=one_by_one), AT))
+        ):
+            raise Broken("a line says something else in a batch than alone")
 
 
 def _fragment(item: SubjectFragment) -> None:
