@@ -279,8 +279,8 @@ def _groups(household: Household | None, doubt: Doubt) -> list[_Group]:
 def _members(groups: Iterable[_Group], record: Json) -> list[Member]:
     found: list[Member] = []
     for each, role, roles in groups:
+        constant = role.sources[0].constant
         for data in _evaluate(each.get, record) or ():
-            constant = role.sources[0].constant
             raw = constant or _evaluate(role.raw, record, it=data)
             found.append(Member(len(found) + 1, str(None if raw is None else roles.of(raw)), data))
     return found
@@ -305,7 +305,7 @@ def _evaluate(get: Callable[[Json], Any], record: Json, **own: Any) -> Any:
     """Return what ``get`` says of the record as a whole, or of what is its ``own`` in it."""
     whole: Json = {"record": record, "it": record, "role": None, "liens": [], "identite": None, "demande": None}
     try:
-        return get(whole | own)
+        return get(whole | own if own else whole)
     except JMESPathError as error:
         raise refusal(error) from None
 

@@ -137,7 +137,7 @@ def birth_date_parts(value: Any, _: Table) -> str | None:
     if not isinstance(value, list) or len(value) != 3:
         raise Refused(Reason.BAD_VALUE)
     try:
-        year, month_, day = [int(part or 0) for part in value]
+        year, month_, day = int(value[0] or 0), int(value[1] or 0), int(value[2] or 0)
     except (TypeError, ValueError):
         raise Refused(Reason.BAD_DATE, "date_naissance") from None
     return birth_date(f"{year:04}-{month_:02}-{day:02}", {}) if year else None

@@ -30,12 +30,12 @@ MEMBERS = frozenset({"params", "status", "payload", "collecte_le"})
 
 
 class ExchangeReader:
-    """Options: ``max_bytes`` of one exchange (4 MiB; a YAML one is 256 KiB at most)."""
+    """Options: ``max_bytes`` of one exchange (1 MiB; a YAML one is 256 KiB at most)."""
 
-    at_once = 4
+    at_once = 16
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._max = int(options(given, max_bytes=4 * MEBIBYTE)["max_bytes"])
+        self._max = int(options(given, max_bytes=MEBIBYTE)["max_bytes"])
 
     def read(self, stream: BinaryIO) -> Iterator[RawRecord | Quarantined]:
         """Yield every exchange. See ``port.Reader``."""
@@ -100,8 +100,9 @@ class ExchangeReader:
                 if status is None or status < 300:
                     return Quarantined(position, "/payload", reason_of(error))
                 payload = None
-        record: Json = {name: item for name, item in value.items() if name in MEMBERS}
-        return RawRecord(position, record | {"status": status, "payload": payload})
+        record: Json = value if MEMBERS >= value.keys() else {name: value[name] for name in value if name in MEMBERS}
+        record["status"], record["payload"] = status, payload
+        return RawRecord(position, record)
 
 
 def _status(value: object) -> int | None:
