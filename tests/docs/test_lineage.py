@@ -1,18 +1,27 @@
-"""The lineage page says all that the mappings say, both ways, in French, and is up to date."""
+"""The lineage page says all that the mappings say, both ways, in French, each thing once, and is up to date."""
 
 from __future__ import annotations
 
 import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from connectors.kit import lineage
+from connectors.kit import lineage, shared_parts
+from connectors.kit.lineage_cells import pieces
+from connectors.kit.lineage_words import Words, transforms_said
+from connectors.kit.mapping_rules import LineageRow
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
+from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.transforms import BUILT_IN
 from schemas import registry
 
 ROOT = Path(__file__).parents[2]
+BACK = "# Des partenaires vers le dossier"
+ONCE = "# Réponses sans données"
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +30,45 @@ def partners() -> dict[str, PartnerFolder]:
 
 
 @pytest.fixture(scope="module")
-def halves(partners: dict[str, PartnerFolder]) -> tuple[str, str]:
-    by_field, _, by_partner = lineage.lineage_page(partners.values()).partition("# Des partenaires vers le dossier")
-    return by_field, by_partner
+def page(partners: Mapping[str, PartnerFolder]) -> str:
+    return lineage.lineage_page(partners.values())
+
+
+@pytest.fixture(scope="module")
+def halves(page: str) -> tuple[str, str]:
+    by_field, _, rest = page.partition(BACK)
+    return by_field, rest.partition(ONCE)[0]
+
+
+def under(text: str, heading: str) -> str:
+    """Return what stands under ``heading``, up to the next one that is not below it."""
+    depth = len(heading) - len(heading.lstrip("#"))
+    _, found, rest = f"\n{text}".partition(f"\n{heading}\n")
+    assert found, heading
+    return re.split(rf"^#{{1,{depth}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def person(text: str, name: str) -> str:
+    """Return what a format's section says of one person."""
+    _, found, rest = text.partition(f"**Personne : {name.replace('_', ' ')}**\n")
+    assert found, name
+    return rest.partition("**Personne : ")[0]
+
+
+def plain(row: str) -> str:
+    """Return a table's row as it is read: its expressions one after the other, no mark-up."""
+    return row.replace("`<br>`", ", ").replace("<br>", " ").replace("\\|", "|").replace("`", "").replace("*", "")
+
+
+def bare(text: str) -> str:
+    return text.replace("`", "").replace("record.", "")
+
+
+def outcomes(partner: PartnerFolder, row: LineageRow) -> bool:
+    """Say whether ``row`` is the absence that an answer without data is given."""
+    (subject,) = [each for each in partner.formats[row.format].mapping.subjects if each.name == row.subject]
+    ruled = {rule.path for rule in subject.fields}
+    return subject.outcome is not None and row.target in subject.outcome.paths and row.target not in ruled
 
 
 def test_the_page_is_the_one_committed() -> None:
@@ -39,21 +84,86 @@ def test_check_writes_nothing_and_names_the_page(tmp_path: Path, capsys: pytest.
 
 
 def test_every_row_of_every_mapping_stands_in_both_halves(
-    partners: dict[str, PartnerFolder], halves: tuple[str, str]
+    partners: Mapping[str, PartnerFolder], halves: tuple[str, str]
 ) -> None:
-    by_field, by_partner = ({line.replace("\\|", "|") for line in half.splitlines()} for half in halves)
-    for partner in partners.values():
+    met = 0
+    for slug, partner in partners.items():
         for row in partner.lineage():
-            source = f"`{row.source.replace('`', '')}`"
-            if row.condition:
-                source += f" si `{row.condition.replace('`', '')}`"
-            assert any(line.startswith(f"| {source} |") and f"`{row.target}`" in line for line in by_partner), row
-            own = [line for line in by_field if line.startswith(f"| {partner.slug} |") and source in line]
-            assert any(f"`{row.format}`" in line for line in own), row
+            if outcomes(partner, row):
+                continue
+            met += 1
+            there = person(under(halves[1], f"### Format `{slug}.{row.format}`"), row.subject)
+            (back,) = [line for line in there.splitlines() if line.startswith("| ") and f"[`{row.target}`](#" in line]
+            field = under(halves[0], f"### `{row.target}`")
+            forth = [
+                line
+                for line in field.splitlines()
+                if line.startswith(f"| [{slug}](#partenaire-{slug}) |") and f"[`{row.format}`](#" in line
+            ]
+            condition = f" si {bare(row.condition)} |" if row.condition else " |"
+            said = f"{bare(row.source)}{condition}"
+            assert said in plain(back), row
+            assert any(said in plain(line) and row.subject.replace("_", " ") in line for line in forth), row
+            for code in re.findall(r"(?:→ |^)(\w+)(?:; |$)", row.absence):
+                assert f"**{code}**" in back, row
+                assert any(said in plain(line) and f"**{code}**" in line for line in forth), row
+            if row.since:
+                assert bare(row.since) in plain(back), row
+    assert met > 250
+
+
+def test_what_an_answer_without_data_means_is_said_once(
+    partners: Mapping[str, PartnerFolder], halves: tuple[str, str], page: str
+) -> None:
+    met = 0
+    for slug, partner in partners.items():
+        for row in partner.lineage():
+            if not outcomes(partner, row):
+                continue
+            met += 1
+            there = person(under(halves[1], f"### Format `{slug}.{row.format}`"), row.subject)
+            (back,) = [line for line in there.splitlines() if line.startswith("Réponse sans données")]
+            assert f"[`{row.target}`](#" in back, row
+            (forth,) = [
+                line
+                for line in under(halves[0], f"### `{row.target}`").splitlines()
+                if line.startswith("Réponse sans données") and f"#format-{slug}{row.format})" in line
+            ]
+            (way,) = set(re.findall(r"\[`([\w.]+)`\]\(#erreur-", back + forth))
+            section = under(page, f"## Erreur `{way}`")
+            assert f"[{slug}](#partenaire-{slug})" in section
+            assert [bare(piece) for piece in pieces(row.source)] == re.findall(r"^\d+\. `(.*)`$", section, re.MULTILINE)
+    assert met > 50
+    for sentence in ("Dossier allocataire absent CNAV", "provider_unknown_error", "'pas été reconnu'"):
+        assert page.count(sentence) == 1
+
+
+def test_each_error_code_stands_under_the_absence_each_partner_makes_of_it(
+    partners: Mapping[str, PartnerFolder], page: str
+) -> None:
+    rows = re.findall(
+        r"^\| \*\*(\w+)\*\* \| .* \| (.*) \|$", under(page, "## Erreur `api_particulier.issue`"), re.MULTILINE
+    )
+    shown: dict[tuple[str, str], str] = {}
+    for absence, cell in rows:
+        for line in cell.split("<br>"):
+            _, _, only = line.partition(" : ") if line.endswith(" seulement") else ("", "", "")
+            shown |= {(code, absence): only.removesuffix(" seulement") for code in re.findall(r"`([^`]+)`", line)}
+    met: set[tuple[str, str]] = set()
+    for slug, partner in partners.items():
+        for native in partner.formats.values():
+            for subject in native.mapping.subjects:
+                if subject.outcome is not None:
+                    for pair in subject.outcome.code.table.items():
+                        met.add((pair[0], str(pair[1])))
+                        only = shown[pair[0], str(pair[1])]
+                        assert not only or slug in only.split(", "), (slug, pair)
+    assert met == set(shown)
+    assert shown["introuvable", "sans_dossier"] == "caf, cpam, msa"
 
 
 def test_every_field_of_the_dossier_is_there_with_its_class_and_note(
-    partners: dict[str, PartnerFolder], halves: tuple[str, str]
+    partners: Mapping[str, PartnerFolder], halves: tuple[str, str]
 ) -> None:
     fed = {row.target for partner in partners.values() for row in partner.lineage()}
     for known in registry.fields():
@@ -61,30 +171,117 @@ def test_every_field_of_the_dossier_is_there_with_its_class_and_note(
             known.path in fed
         )
         assert f"`{known.path}`" in halves[0]
+        assert set(re.findall(rf"\[`{re.escape(known.path)}`\]\(#\w+\) · (C\d)", halves[1])) == (
+            {known.classe} if known.path in fed else set()
+        )
 
 
-def test_a_field_fed_twice_shows_both_and_its_absences(halves: tuple[str, str]) -> None:
-    block = halves[0].partition("### `droits.c2s.etat`")[2].partition("###")[0]
-    assert "| cpam |" in block
-    assert "→ sans_droit" in block
+def test_links_lead_to_one_heading_each_whoever_is_on_the_page(
+    partners: Mapping[str, PartnerFolder], page: str
+) -> None:
+    for text in (page, *(lineage.lineage_page([partner]) for partner in partners.values())):
+        headings = Counter(
+            re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        )
+        assert [heading for heading, times in headings.items() if times > 1] == []
+        links = set(re.findall(r"\]\(#([^)]+)\)", text))
+        assert links <= set(headings)
+        assert len(links) > 10
 
 
-def test_a_condition_is_said_and_no_expression_keeps_our_own_word_for_the_person(halves: tuple[str, str]) -> None:
-    block = halves[0].partition("### `contact.adresse`")[2].partition("###")[0]
-    assert "` si `demande` |" in block
-    children = halves[0].partition("### `foyer.nombre_enfants_a_charge`")[2].partition("###")[0]
-    assert "`length(payload.data.enfants)` si `payload.data.enfants != null`" in children
+def test_a_name_shared_is_the_parts_and_a_name_changed_the_partners(partners: Mapping[str, PartnerFolder]) -> None:
+    words = {slug: Words(partners[slug]) for slug in ("caf", "msa", "cnous")}
+    assert {own.named("values", "issue") for own in words.values()} == {"api_particulier.issue"}
+    assert words["cnous"].named("tables", "issues") == "api_particulier.issues"
+    assert words["caf"].named("tables", "issues") == "caf.issues"
+    assert words["msa"].named("tables", "etat_rsa") == words["caf"].named("tables", "etat_rsa") == "flux_rsa.etat_rsa"
+
+
+def test_a_condition_is_said_in_words_beside_its_expression(halves: tuple[str, str]) -> None:
+    quotient = under(halves[0], "### `ressources.quotient_familial`")
+    assert "le quotient, sa caisse, son année et son mois<br>`payload." in quotient
+    assert "**non_calculable** *si* le quotient est rendu vide : `payload." in quotient
+    children = under(halves[0], "### `foyer.nombre_enfants_a_charge`")
+    assert "`length(payload.data.enfants)`<br>*si* `payload.data.enfants != null`" in children
     cells = [line for half in halves for line in half.splitlines() if line.startswith("| ")]
     assert not [line for line in cells if re.search(r"(?<![\w.'])it\.", line)]
 
 
-def test_code_tables_are_written_out(halves: tuple[str, str]) -> None:
-    numbers = {int(n) for n in re.findall(r"\(table (\d+)\)", halves[1].partition("(`departement`)")[2])}
-    assert numbers
-    assert "`Évaluation` → evaluation" in halves[1]
+def test_no_row_is_too_long_to_be_read(page: str) -> None:
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    shown = [re.sub(r"\]\(#[^)]*\)", "]", row) for row in rows]
+    assert max(map(len, shown)) < 1000
 
 
-def test_every_transform_is_said_in_french(halves: tuple[str, str]) -> None:
-    said = lineage.transforms_said()
+def test_code_tables_are_written_out(page: str) -> None:
+    assert "`Évaluation` → evaluation" in under(page, "## Table `departement.phases`")
+    assert "`beneficiaire_avec_participation_financiere` → oui" in under(page, "## Table `cpam.participation_c2s_v2`")
+
+
+def test_every_transform_is_said_in_french(page: str) -> None:
+    said = transforms_said()
     assert set(BUILT_IN) == set(said)
     assert all(said.values())
+    assert "- **date (ISO ou française)** : l’heure est laissée" in under(page, "# Transformations")
+
+
+@pytest.mark.parametrize("slug", sorted(file.parent.name for file in bundled_directory().glob("*/mapping.toml")))
+def test_no_line_of_a_mapping_can_go_unseen(slug: str, tmp_path: Path) -> None:
+    """Whatever line is taken from a mapping, the page changes, or the folder does not open."""
+    folder = Path(shutil.copytree(bundled_directory() / slug, tmp_path / slug))
+    file = folder / "mapping.toml"
+    lines = file.read_text("utf-8").splitlines(keepends=True)
+    before, opened = lineage.lineage_page([PartnerFolder.load(folder)]), 0
+    for at, line in enumerate(lines):
+        if not line.strip() or line.startswith("#"):
+            continue
+        file.write_text("".join(lines[:at] + lines[at + 1 :]), "utf-8")
+        try:
+            partner = PartnerFolder.load(folder)
+        except MaillonError:
+            continue
+        opened += 1
+        assert lineage.lineage_page([partner]) != before, line
+    assert opened
+
+
+@pytest.mark.parametrize(("part", "users"), [("flux_rsa", ["msa"]), ("api_particulier", ["caf", "cnous"])])
+def test_no_line_of_a_shared_part_can_go_unseen(part: str, users: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    given = shared_parts.text
+
+    def page_without(at: int | None) -> str:
+        kept = "".join(line for number, line in enumerate(lines) if number != at)
+        monkeypatch.setattr(
+            shared_parts, "text", lambda name, kind: kept if (name, kind) == (part, "toml") else given(name, kind)
+        )
+        return lineage.lineage_page([PartnerFolder.load(bundled_directory() / slug) for slug in users])
+
+    lines = given(part, "toml").splitlines(keepends=True)
+    before, opened = page_without(None), 0
+    for at, line in enumerate(lines):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            after = page_without(at)
+        except MaillonError:
+            continue
+        opened += 1
+        assert after != before, line
+    assert opened > 20
+
+
+@pytest.mark.parametrize(
+    ("sources", "parted"),
+    [
+        ("a.b", ["a.b"]),
+        ("a, b.c", ["a", "b.c"]),
+        ("[a, b][?@], c", ["[a, b][?@]", "c"]),
+        ("join(', ', a), '(', b", ["join(', ', a)", "'('", "b"]),
+        ('params.[x, "y[]"], {v: w, z: t}', ['params.[x, "y[]"]', "{v: w, z: t}"]),
+        (r"'it\'s, so', a", [r"'it\'s, so'", "a"]),
+        ("`[1, 2]`, a", ["`[1, 2]`", "a"]),
+    ],
+)
+def test_a_list_is_parted_between_its_expressions_only(sources: str, parted: list[str]) -> None:
+    assert pieces(sources) == parted

@@ -59,10 +59,18 @@ def test_its_analyst_reads_where_each_column_goes(folder: Path) -> None:
     by_field, _, by_partner = said.stdout.partition("# Des partenaires vers le dossier")
     field = by_field.partition("### `domiciliation.date_debut`")[2].partition("\n### ")[0]
     assert " · **C2** · " in field
-    assert "| ccas_exemple | `domiciliations` | domicilie | `debut` | date (ISO ou française)" in field
-    assert "Format `domiciliations` · CASF L264-1" in by_partner
-    assert re.search(r"^\| `debut` \| date .* \| `domiciliation.date_debut` \| C2 \|", by_partner, re.MULTILINE)
-    assert "(`caf`)" not in said.stdout
+    assert "| [ccas_exemple](#partenaire-ccas_exemple) | `debut` | date (ISO ou française)" in field
+    assert "| domicilie | [`domiciliations`](#format-ccas_exempledomiciliations) |" in field
+    assert (
+        "### Format `ccas_exemple.domiciliations`\n\nExport mensuel du registre des domiciliations · CASF L264-1"
+        in by_partner
+    )
+    assert (
+        "| `debut` | [`domiciliation.date_debut`](#domiciliationdate_debut) · C2 | date (ISO ou française)"
+        in by_partner
+    )
+    assert "# Réponses sans données" not in said.stdout
+    assert "`caf" not in said.stdout
     told = json.loads(CliRunner().invoke(cli, ["connector", "lineage", str(folder), "--json"]).stdout)["rows"]
     assert {row["partner"] for row in told} == {"ccas_exemple"}
     (begins,) = [row for row in told if row["target"] == "domiciliation.date_debut"]
