@@ -100,7 +100,7 @@ class ExchangeReader:
                 if status is None or status < 300:
                     return Quarantined(position, "/payload", reason_of(error))
                 payload = None
-        record: Json = value if MEMBERS >= value.keys() else {name: value[name] for name in value if name in MEMBERS}
+        record: Json = value if value.keys() <= MEMBERS else {name: value[name] for name in value if name in MEMBERS}
         record["status"], record["payload"] = status, payload
         return RawRecord(position, record)
 
