@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test asserts how long something takes, and the machine may be busy: an example is not wrong for being slow.
+settings.register_profile("maillon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("maillon")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -370,30 +370,9 @@ BUILT_IN: Final[Mapping[str, Transform]] = MappingProxyType(
         function.__name__: function
         for function in (
             *(text, as_is, calendar_date, month, first_of_month, instant, birth_date, birth_date_parts),
-            *(
-                birth_date_or_parts,
-                birth_date_typed,
-                boolean,
-                integer,
-                decimal,
-                money,
-                address_lines,
-                code,
-                codes,
-                sex,
-                texts,
-                joined,
-                first_code,
-                insee_code,
-                birthplace_code,
-                surname_of_two,
-                given_of_two,
-                nir,
-                matricule_caf,
-                latest_resources,
-                protected_resources,
-            ),
-            *(phone, postal_code, civil_key),
+            *(birth_date_or_parts, birth_date_typed, boolean, integer, decimal, money, address_lines, code, codes, sex),
+            *(texts, joined, first_code, insee_code, birthplace_code, surname_of_two, given_of_two, nir, matricule_caf),
+            *(latest_resources, protected_resources, phone, postal_code, civil_key),
         )
     }
 )
