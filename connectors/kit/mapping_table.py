@@ -28,6 +28,8 @@ class TableRun:
         self._rules = rules
         self._names = names
         self._begun = False
+        self._passed_by = 0
+        """How many of the next batches are left whole."""
 
     @classmethod
     def of(cls, native: Format, reader: TableReader, run: Run, names: Sequence[str | None]) -> TableRun | None:
@@ -44,9 +46,21 @@ class TableRun:
         return None if rules is None else cls(run, rules, names)
 
     def told(self, lines: Sequence[TableLine]) -> list[SubjectFragment | None]:
-        """Return what each line says, ``None`` for one that is left to the run."""
+        """Return what each line says, ``None`` for one that is left to the run.
+
+        After lines most of which were left, so are all of the next: those would cost as much again.
+        """
         if not lines:
             return []
+        if self._passed_by:
+            self._passed_by -= 1
+            return [None] * len(lines)
+        found = self._told(lines)
+        if 2 * found.count(None) > len(found):
+            self._passed_by = _PASSED_BY
+        return found
+
+    def _told(self, lines: Sequence[TableLine]) -> list[SubjectFragment | None]:
         count, rules, aside = len(lines), self._rules, self._rules.aside
         aside.met = False
         columns = zip(*(line.cells for line in lines), strict=True)
@@ -113,13 +127,14 @@ class TableRun:
         return [_joined(parts) for parts in zip(*columns, strict=True)]
 
 
+_PASSED_BY: Final = 7
 _REFUSED: Final = object()
 
 
 def _read(value: Value, identite: Json) -> Any:
     try:
         return value.read(identite)
-    except ValueError:
+    except Exception:  # as in a ``Memory``; and of a line that is left, the traits are not all there
         return _REFUSED
 
 

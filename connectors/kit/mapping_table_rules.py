@@ -119,7 +119,7 @@ class TableRules:
 def table_rules(mapping: FormatMapping, run: Run, columns: Mapping[str, Cells], aside: Aside) -> TableRules | None:
     """Return the rules of ``mapping`` for a table that has ``columns``, ``None`` where they look at more than cells."""
     subject = _only_subject(mapping)
-    if subject is None:
+    if subject is None or _says_twice(subject):
         return None
     rules = _Rules(mapping, run, columns, aside)
     try:
@@ -142,6 +142,11 @@ def _only_subject(mapping: FormatMapping) -> Subject | None:
     (subject,) = mapping.subjects
     parts = subject.each, subject.roles, subject.when, subject.outcome
     return None if subject.same or any(part is not None for part in parts) else subject
+
+
+def _says_twice(subject: Subject) -> bool:
+    """Say whether a field is a trait too: where it says nothing, the trait stands."""
+    return any(rule.path == f"identite.{name}" for name, _ in subject.identity for rule in subject.fields)
 
 
 class _MoreThanCellsError(Exception):
@@ -246,8 +251,7 @@ class _Rules:
             scope = {"record": record, "it": record}
             return meaning(value.raw(scope)) if when is None or holds(when.get(scope)) else None
 
-        alone = when is None and not value.several and value.sources[0].text in (f"record.{name}" for name in columns)
-        if not alone:
+        if when is not None or not columns or not _is_one_cell(value):
             return Reading(columns, Memory(of_cells, aside))
         said_by, fits = cells[0].said, cells[0].fits
         blank = nothing if cells[0].blank is None else aside
@@ -258,7 +262,7 @@ class _Rules:
                 return blank
             if type(raw) is not str or not fits(raw):
                 return aside
-            said = raw if plain and raw.isascii() and raw.isprintable() else read(raw)
+            said = (raw.strip() or None) if plain and raw.isascii() and raw.isprintable() else read(raw)
             if said is not None and judge is not None and not judge(said):
                 return aside
             return nothing if said is None else said if then is None else then(said)
@@ -281,14 +285,17 @@ class _Rules:
 
 
 def _meant(value: Value) -> object:
-    """What two values have in common that say the same of every cell; of a text ``as_is`` says what ``text`` does."""
-    transform = text if value.transform is as_is else value.transform
-    return (
-        tuple(source.text for source in value.sources),
-        value.several,
-        transform,
-        id(value.table) if value.table else 0,
-    )
+    """What two values have in common that say the same of every cell."""
+    sources = tuple(source.text for source in value.sources)
+    # Of a text ``as_is`` says what ``text`` does; of a truth or a list it does not.
+    transform = text if value.transform is as_is and _is_one_cell(value) else value.transform
+    return sources, value.several, transform, id(value.table) if value.table else 0
+
+
+def _is_one_cell(value: Value) -> bool:
+    """Say whether a value is what one member of the record says, as it stands."""
+    source = value.sources[0]
+    return not value.several and source.text in (f"record.{name}" for name in members_read(source) or ())
 
 
 def _is_short(cells: Any) -> bool:

@@ -41,18 +41,22 @@ SAMPLE_SETS = ("sample", "demo", "hostile")
 _MEMBER_BY_MEMBER: Final = frozenset({"title", "description", "type", "required", "properties", "additionalProperties"})
 """Keywords of a record's schema that look at each member by itself, and at which there are."""
 
+_ELSEWHERE: Final = frozenset({"$id", "$anchor", "$dynamicRef", "$dynamicAnchor"})
+"""Keywords that say another thing where a schema stands in another."""
+
 
 class RecordSchema:
     """A partner's own schema of one record, compiled. Explains without ever showing the record."""
 
     def __init__(self, name: str, shapes: Mapping[str, Any]) -> None:
         """Compile the shape called ``name``; ``shapes`` are the schemas it may refer to, and itself."""
-        self._shape: Json = shapes[name]
+        self._shape: Json | bool = shapes[name]
         self._shapes = shapes
         self._judges: dict[str, Callable[[Any], bool]] = {}
         schema = {"$ref": f"#/$defs/{name}", "$defs": shapes}
         self._gate = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._members = frozenset(_members(schema))
+        self._movable = _is_movable(shapes)
 
     def check(self, record: RawRecord) -> Quarantined | None:
         """Return ``None`` when the record fits, else the entry that says where and which rule of the schema."""
@@ -72,16 +76,17 @@ class RecordSchema:
         refuses every record of those names.
         """
         shape = self._shape
+        if isinstance(shape, bool) or not self._movable:
+            return None
         members, others = shape.get("properties", {}), shape.get("additionalProperties", True)
         if not shape.keys() <= _MEMBER_BY_MEMBER or shape.get("type") != "object" or not isinstance(others, bool):
             return None
         if not {*shape.get("required", ())} <= {*names} or not (others or {*names} <= members.keys()):
             return None
-        return {name: self._judge(name) for name in names}
+        return {name: self._judge(name, members.get(name, True)) for name in names}
 
-    def _judge(self, name: str) -> Callable[[Any], bool]:
+    def _judge(self, name: str, member: Json | bool) -> Callable[[Any], bool]:
         if name not in self._judges:
-            member = self._shape.get("properties", {}).get(name, True)
             alone = member if isinstance(member, bool) else {**member, "$defs": self._shapes}
             self._judges[name] = jsonschema_rs.Draft202012Validator(alone, validate_formats=True).is_valid
         return self._judges[name]
@@ -337,6 +342,15 @@ def _members(schema: object) -> Iterator[str]:
     elif isinstance(schema, list):
         for part in schema:
             yield from _members(part)
+
+
+def _is_movable(schema: object) -> bool:
+    """Say whether a part of ``schema`` says the same wherever it stands, beside the same ``$defs``."""
+    if isinstance(schema, Mapping):
+        if not _ELSEWHERE.isdisjoint(schema) or not str(schema.get("$ref", "#/$defs/")).startswith("#/$defs/"):
+            return False
+        return all(map(_is_movable, schema.values()))
+    return not isinstance(schema, list) or all(map(_is_movable, schema))
 
 
 def _known_path(instance: Iterable[str | int], declared: Collection[str]) -> str:

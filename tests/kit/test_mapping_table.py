@@ -195,7 +195,9 @@ def test_what_is_remembered_goes_with_its_stream_and_is_bounded(monkeypatch: pyt
     place, other = names.index("referent"), names.index("organisme_referent")
     rows = [[cell or "" for cell in good[0]] for _ in range(KEPT + 300)]
     for number, row in enumerate(rows):
-        row[place], row[other] = f"N{number}", "x" * (LONGEST + 1 - number % 2)
+        row[place] = f"N{number}"
+        if number % 4 == 0:  # too long for the record's schema: of more such lines, whole batches would be left
+            row[other] = "x" * (LONGEST + 1 - number // 4 % 2)
     gc.disable()  # it goes at once, not when the collector comes round
     try:
         found = sum(1 for _ in map_stream(BytesIO(table(names, rows, ";")), native, AT))

@@ -25,6 +25,8 @@ class SpreadsheetReader(TableReader):
     tell whose a line is, and those that each line has of its own. A workbook's stream must be able to seek.
     """
 
+    by_line = True  # each way is that of the one reader or the other
+
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._csv = CsvReader({name: value for name, value in given.items() if name not in _XLSX_ONLY | _GROUPS})
         self._xlsx = XlsxReader({name: value for name, value in given.items() if name not in _CSV_ONLY | _GROUPS})

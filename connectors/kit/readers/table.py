@@ -107,12 +107,15 @@ class TableReader(ABC):
     trimmed = False
     """Whether the empty cells at the end of a line are left out of the file."""
     by_line = True
-    """Whether :meth:`lines` may be read instead of :meth:`read`: of a reader with a ``read`` of its own, not."""
+    """Whether :meth:`lines` may be read instead of :meth:`read`, and :meth:`said` asked of each cell by itself: not of
+    a reader with one of these of its own, unless its class says so."""
     at_once = 64
     """Records that may be held together: one is at most a text of ``max_cell`` for each of the columns."""
 
     def __init_subclass__(cls) -> None:
-        if "read" in cls.__dict__ and "lines" not in cls.__dict__:
+        above = next(each for each in cls.__mro__[1:] if issubclass(each, TableReader))
+        own = any(getattr(cls, way) is not getattr(above, way) for way in ("read", "lines", "record", "said"))
+        if own and "by_line" not in cls.__dict__:
             cls.by_line = False
 
     @abstractmethod
