@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.mapping_file import load_mapping
 from connectors.kit.mapping_columns import KEPT, LONGEST
+from connectors.kit.mapping_file import load_mapping
 from connectors.kit.mapping_stream import map_stream
 from connectors.kit.mapping_table import TableRun
 from connectors.kit.mapping_table_rules import Aside, Memory
