@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.port import Quarantined, RawRecord, Reason
+from connectors.kit.readers.table import TableLine, Typed
 from connectors.kit.readers.xlsx import XlsxReader, calendar, plain
 
 OPTIONS = {"columns": ["code", "nom"], "optional": ["montant", "jour"], "numbers": ["montant"], "dates": ["jour"]}
@@ -140,6 +141,19 @@ def test_a_text_a_spreadsheet_would_run_is_refused() -> None:
     found = read(sheet(rows))
     assert [(path, why) for _, path, why, _ in refusals(found)] == [("/nom", Reason.FORMULA)] * len(texts)
     assert [record["nom"] for record in records(found)] == harmless
+
+
+def test_a_cell_longer_than_any_is_refused_and_not_held() -> None:
+    """Lines are held many at a time: what is refused of them must not be what fills the memory."""
+    kinds = ('<c t="inlineStr"><is><t>{}</t></is></c>', '<c t="str"><v>{}</v></c>', '<c t="d"><v>{}</v></c>')
+    texts = ("x" * 4096, f" {'x' * 4096}\n", "x" * 4097, f"x{' ' * 4096}x", " " * 9000, "x" * 500_000)
+    rows = "".join(f"<row>{kinds[0].format(1)}{kind.format(text)}</row>" for kind in kinds for text in texts)
+    data, reader = sheet(rows.encode()), XlsxReader({"columns": ["code", "nom"], "dates": ["nom"]})
+    found = list(reader.read(io.BytesIO(data)))
+    assert [(path, why) for _, path, why, _ in refusals(found)] == [("/nom", Reason.TOO_LARGE)] * 9
+    assert [len(record["nom"] or "") for record in records(found)] == [4096, 4096, 0] * 3
+    held = [cell for line in reader.lines(io.BytesIO(data)) if isinstance(line, TableLine) for cell in line.cells]
+    assert max(len(cell.text if isinstance(cell, Typed) else cell or "") for cell in held) == 4096
 
 
 def test_rich_text_escapes_and_phonetic_runs() -> None:

@@ -25,7 +25,8 @@ _NUMBER_OR_PHONE: Final = re.compile(r"[+-][0-9 .,()/\u00a0\u202f-]*")
 @dataclass(frozen=True, slots=True)
 class Typed:
     """A cell that is no text: what it shows, and its ``kind`` (``number``, ``date``, ``time``, ``formula``,
-    ``error``). Which kinds a column takes is for the column to say.
+    ``error``; ``long``: a text of more than ``max_cell``, not kept). Which kinds a column takes is for the column to
+    say.
     """
 
     text: str
@@ -210,7 +211,7 @@ class TableReader(ABC):
         ]
 
     def _refused(self, column: str, cell: Typed) -> Refusal | None:
-        if len(cell.text) > self.columns.max_cell:
+        if cell.kind == "long" or len(cell.text) > self.columns.max_cell:
             return Refusal(Reason.TOO_LARGE)
         if cell.kind == "formula":
             return Refusal(Reason.FORMULA)

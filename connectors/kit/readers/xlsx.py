@@ -60,7 +60,7 @@ class XlsxReader(TableReader):
         try:
             package = Package(stream)
             sheet, others = self._chosen(package)
-            cells = _Cells(_shared(package), package.date_formats(), package.from_1904)
+            cells = _Cells(_shared(package), package.date_formats(), package.from_1904, self.columns.max_cell)
             yield from _rows(package, sheet, cells)
             for place, other in others:
                 if next(_rows(package, other, cells), None) is not None:
@@ -81,10 +81,11 @@ class XlsxReader(TableReader):
 class _Cells:
     """Reads one cell at a time, with what the whole workbook shares: texts, styles, the first day of its calendar."""
 
-    def __init__(self, shared: list[str], shown: tuple[str, ...], from_1904: bool) -> None:
+    def __init__(self, shared: list[str], shown: tuple[str, ...], from_1904: bool, max_cell: int) -> None:
         self._shared = shared
         self._shown = shown
         self._from_1904 = from_1904
+        self._max_cell = max_cell
 
     def read(self, cell: Any) -> Cell:
         kind = cell.get("t", "n")
@@ -102,14 +103,22 @@ class _Cells:
         if written is None:
             return None
         if kind in {"str", "inlineStr"}:
-            return _clean(written)
+            text = _clean(written)
+            return text if len(text) <= self._max_cell else self._bounded(text.strip())
         if kind == "s":
             return self._shared_text(written)
         if kind == "n":
             return self._number(written.strip(), cell.get("s", "0"))
         if kind == "b":
             return "vrai" if written.strip() == "1" else "faux"
-        return Typed(written.strip(), "date") if kind == "d" else Typed("", "error")
+        if kind == "d":
+            day = self._bounded(written.strip())
+            return Typed(day, "date") if isinstance(day, str) else day
+        return Typed("", "error")
+
+    def _bounded(self, text: str) -> str | Typed:
+        """Return ``text`` if a cell may be as long: lines are held many at a time, and a cell could be a mebibyte."""
+        return text if len(text) <= self._max_cell else Typed("", "long")
 
     def _shared_text(self, written: str) -> Cell:
         try:
