@@ -225,7 +225,7 @@ def test_any_rules_of_any_cells(data: st.DataObject, rules: str) -> None:
 
 def test_the_rules_went_both_ways() -> None:
     assert SEEN["by column"] > 300, SEEN
-    assert SEEN["told"] > 60, SEEN
+    assert SEEN["told"] > 20, SEEN
 
 
 PERSON = """[formats.f.subjects.p]
