@@ -445,3 +445,10 @@ def test_a_memory_keeps_few_and_short_cells() -> None:
     for number in range(2 * KEPT):
         assert memory[str(number)] == (str(number),)
     assert len(memory) == KEPT
+
+
+def test_a_line_that_says_nothing_of_anybody_is_nobody() -> None:
+    native = the_format(CsvReader(CSV), PERSON)
+    by_column, one_by_one = both(native, csv_of(("cle", "nom", "a"), [["7", "", ""], ["8", "GAC", ""]]))
+    assert by_column == one_by_one
+    assert "no_subject" in by_column[0][0]
