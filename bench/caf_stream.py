@@ -22,7 +22,7 @@ from bench import rsa_stream
 from bench.harness import Figure, Result, Say, Scale, figure_of
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.ingest import ingest
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, SourceFile, bundled_directory
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.tokens import HmacTokeniser

@@ -21,8 +21,8 @@ from lxml import etree
 
 from bench import rsa_stream
 from bench.harness import Figure, Result, Say, Scale, compare
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import Format, PartnerFolder, bundled_directory
 from connectors.kit.readers.table import TableReader
 from connectors.kit.runtime.clock import SystemClock

@@ -21,9 +21,9 @@ from typing import Any, Final
 from connectors.kit import shared_parts
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.ingest import IngestReport, ingest_stream
-from connectors.kit.mapping import FormatMapping, SubjectFragment
-from connectors.kit.mapping_file import read_toml
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.file import read_toml
+from connectors.kit.mapping.run import FormatMapping, SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.policy_folder import PACKAGED_CONFIG, load_policy_folder
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.intake import Intake
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.resume import Bookmark

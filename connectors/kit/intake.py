@@ -8,7 +8,7 @@ from datetime import datetime
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.identity import Identity, IdentityRefused, differing, parse_identity
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.tokens import Tokeniser, TokenSet, tokens_of
 

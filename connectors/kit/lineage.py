@@ -29,8 +29,8 @@ from connectors.kit.lineage_shared import (
     transforms_section,
 )
 from connectors.kit.lineage_words import Spec, Words, absences_said
-from connectors.kit.mapping import FormatMapping
-from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, LineageRow, Outcome, Subject, Value
+from connectors.kit.mapping.rules import IDENTITY_FIELDS, FieldRule, LineageRow, Outcome, Subject, Value
+from connectors.kit.mapping.run import FormatMapping
 from connectors.kit.partner import Format, PartnerFolder, bundled_directory, discover
 from schemas import registry
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.kit.lineage_cells import code, lines, link, spelled, table
 from connectors.kit.lineage_words import TRANSFORMS, Words, absences_said, table_heading
-from connectors.kit.mapping_rules import Subject, Value
+from connectors.kit.mapping.rules import Subject, Value
 from connectors.kit.partner import PartnerFolder
 
 PARTNER: Final = "Partenaire `{}`"

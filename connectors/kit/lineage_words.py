@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from connectors.kit import shared_parts
 from connectors.kit.lineage_cells import link
-from connectors.kit.mapping_file import read_toml
+from connectors.kit.mapping.file import read_toml
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.transforms import BUILT_IN, Transform
 from schemas import registry

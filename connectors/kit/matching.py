@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from connectors.kit.mapping_file import read_toml
+from connectors.kit.mapping.file import read_toml
 from connectors.kit.partner import Format, PartnerFolder
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.readers.csv_table import DELIMITERS

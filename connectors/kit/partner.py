@@ -19,9 +19,9 @@ import jsonschema_rs
 
 from connectors.kit import shared_parts
 from connectors.kit.live.spec import ApiSpec, FeedSpec, load_api, load_feed
-from connectors.kit.mapping import FormatMapping
-from connectors.kit.mapping_file import check_shape, load_mapping, read_toml
-from connectors.kit.mapping_rules import LineageRow
+from connectors.kit.mapping.file import check_shape, load_mapping, read_toml
+from connectors.kit.mapping.rules import LineageRow
+from connectors.kit.mapping.run import FormatMapping
 from connectors.kit.policy_folder import field_index
 from connectors.kit.port import Json, Quarantined, RawRecord, Reader, Reason
 from connectors.kit.readers import BUILT_IN as BUILT_IN_READERS

@@ -14,7 +14,7 @@ import orjson
 
 from connectors.kit.checks import check_partner
 from connectors.kit.lineage import lineage_page
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.matching import as_confirmed, matched
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined

@@ -13,7 +13,7 @@ import pytest
 from connectors.kit import lineage, shared_parts
 from connectors.kit.lineage_cells import pieces
 from connectors.kit.lineage_words import Words, transforms_said
-from connectors.kit.mapping_rules import LineageRow
+from connectors.kit.mapping.rules import LineageRow
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.errors import MaillonError
 from connectors.kit.transforms import BUILT_IN

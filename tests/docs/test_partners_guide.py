@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined
 from connectors.kit.readers import BUILT_IN as READERS

@@ -16,8 +16,8 @@ import orjson
 from connectors.kit.birthplace import with_birthplace
 from connectors.kit.checks import foreign_words
 from connectors.kit.identity import IdentityRefused, parse_identity
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined
 from connectors.kit.readers.table import TableReader

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit.expressions import ExpressionError, parse_expression
+from connectors.kit.mapping.expressions import ExpressionError, parse_expression
 
 NAMES = ("a", "b", "c")
 SCALARS = st.sampled_from([None, True, False, 0, 1, -1, 1.0, 2.5, "", "x", "RSA", " "])

@@ -16,7 +16,7 @@ import pytest
 
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.ingest import IngestReport, ingest, ingest_stream
-from connectors.kit.mapping_columns import KEPT
+from connectors.kit.mapping.columns import KEPT
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.port import Reason
 from connectors.kit.registration import register_pending

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.birthplace import with_birthplace
-from connectors.kit.expressions import ExpressionError, parse_expression
 from connectors.kit.identity import parse_identity
-from connectors.kit.mapping import FormatMapping, Run, SubjectFragment
-from connectors.kit.mapping_file import load_mapping
+from connectors.kit.mapping.expressions import ExpressionError, parse_expression
+from connectors.kit.mapping.file import load_mapping
+from connectors.kit.mapping.run import FormatMapping, Run, SubjectFragment
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.transforms import BUILT_IN, Refused
 from connectors.kit.visible import is_misread

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.kit import mapping_stream
-from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.mapping_columns import KEPT, LONGEST
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping import stream as mapping_stream
+from connectors.kit.mapping.columns import KEPT, LONGEST
+from connectors.kit.mapping.run import Run, SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import Format, PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined, RawRecord
 from connectors.kit.readers.table import TableReader

@@ -18,14 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.kit import mapping_stream
-from connectors.kit.expression_reach import members_read
-from connectors.kit.expressions import parse_expression
-from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.mapping_columns import KEPT, LONGEST
-from connectors.kit.mapping_rules import SCOPE
-from connectors.kit.mapping_stream import map_stream
-from connectors.kit.mapping_table import TableRun
+from connectors.kit.mapping import stream as mapping_stream
+from connectors.kit.mapping.columns import KEPT, LONGEST
+from connectors.kit.mapping.expression_reach import members_read
+from connectors.kit.mapping.expressions import parse_expression
+from connectors.kit.mapping.rules import SCOPE
+from connectors.kit.mapping.run import Run, SubjectFragment
+from connectors.kit.mapping.stream import map_stream
+from connectors.kit.mapping.table import TableRun
 from connectors.kit.partner import Format, PartnerFolder, RecordSchema, bundled_directory, discover
 from connectors.kit.port import Quarantined, RawRecord
 from connectors.kit.readers.csv_table import CsvReader

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.mapping_file import load_mapping
-from connectors.kit.mapping_stream import map_stream
-from connectors.kit.mapping_table import TableRun
+from connectors.kit.mapping.file import load_mapping
+from connectors.kit.mapping.run import Run, SubjectFragment
+from connectors.kit.mapping.stream import map_stream
+from connectors.kit.mapping.table import TableRun
 from connectors.kit.partner import Format, RecordSchema
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers.csv_table import CsvReader

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from connectors.kit import shared_parts
-from connectors.kit.mapping import FormatMapping, SubjectFragment
-from connectors.kit.mapping_file import load_mapping
+from connectors.kit.mapping.file import load_mapping
+from connectors.kit.mapping.run import FormatMapping, SubjectFragment
 from connectors.kit.partner import bundled_directory, discover
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.runtime.errors import ErrorKind, MaillonError

@@ -14,8 +14,8 @@ from connectors.kit.live.client import ApiClient, parameters
 from connectors.kit.live.gate import Gate
 from connectors.kit.live.holdings import LiveHoldings
 from connectors.kit.live.spec import Limits
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.simulator.server import lay_out, serving

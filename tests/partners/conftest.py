@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.port import Quarantined
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from connectors.kit.checks import AT, check_folder, check_partner
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory, discover
 from connectors.kit.review.masks import PURPOSE
 from connectors.kit.runtime.errors import ErrorKind, MaillonError

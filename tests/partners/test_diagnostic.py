@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.ingest import IngestReport, ingest_stream
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.runtime.clock import FakeClock

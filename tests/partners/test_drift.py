@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.port import Quarantined, Reason
 from tests.partners.conftest import Mapped
 from tests.partners.published import Case, all_cases

@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from connectors.kit.identity import parse_identity
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.tokens import HmacTokeniser, tokens_of

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.kit.edge_store import Change, EdgeStore
 from connectors.kit.ingest import IngestReport, ingest_stream
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Reason
 from connectors.kit.runtime.clock import FakeClock

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.port import Quarantined, Reason
 from schemas import registry
 from tests.partners.test_every_case import Map

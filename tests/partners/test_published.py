@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from connectors.kit.checks import _words
-from connectors.kit.mapping import SubjectFragment
+from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Quarantined, Reason
 from tests.partners.conftest import Mapped

@@ -21,8 +21,8 @@ from connectors.kit.edge_store import WEAK_ABSENCES
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.live.client import ApiClient, Exchange, Unanswered, deadline
 from connectors.kit.live.spec import ApiSpec, Endpoint
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.port import Json, Quarantined
 from connectors.kit.runtime.clock import Clock

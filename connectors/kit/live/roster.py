@@ -15,7 +15,7 @@ from connectors.kit.birthplace import with_birthplace
 from connectors.kit.edge_store import EdgeStore
 from connectors.kit.identity import IdentityRefused, parse_identity
 from connectors.kit.ingest import BATCH, settle_names
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, SourceFile
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.runtime.clock import Clock

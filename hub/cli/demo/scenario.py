@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from connectors.kit.mapping import SubjectFragment
-from connectors.kit.mapping_stream import map_stream
+from connectors.kit.mapping.run import SubjectFragment
+from connectors.kit.mapping.stream import map_stream
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.runtime.clock import SystemClock
 from hub.cli.demo.deployment import HUB, Deployment, Outcome, run_command

@@ -1,4 +1,4 @@
-"""``mapping.toml``: checked, then compiled into :class:`~connectors.kit.mapping.FormatMapping`.
+"""``mapping.toml``: checked, then compiled into :class:`~connectors.kit.mapping.run.FormatMapping`.
 
 Everything that can be wrong is found here, when the partner's folder is opened: an unknown dossier field, transform,
 table, absence or scope name stops it with the place in the file. A mapping is written by us, not received: its errors
@@ -18,10 +18,9 @@ from typing import Any, Final
 import jsonschema_rs
 
 from connectors.kit import shared_parts
-from connectors.kit.expressions import Expression, ExpressionError, parse_expression
 from connectors.kit.identity import TRAITS
-from connectors.kit.mapping import FormatMapping
-from connectors.kit.mapping_rules import (
+from connectors.kit.mapping.expressions import Expression, ExpressionError, parse_expression
+from connectors.kit.mapping.rules import (
     IDENTITY_FIELDS,
     SCOPE,
     FieldRule,
@@ -31,6 +30,7 @@ from connectors.kit.mapping_rules import (
     Subject,
     Value,
 )
+from connectors.kit.mapping.run import FormatMapping
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.transforms import Transform
 from schemas import registry

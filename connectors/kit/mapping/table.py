@@ -1,8 +1,8 @@
 """A mapping applied to many lines of a table at once, a column at a time (ADR 0025).
 
 Most of a line is looked up and not read. Nothing is decided here: a line that holds anything but plain values (refused,
-in doubt, of the future) is left to :class:`connectors.kit.mapping.Run`, and of the others a :class:`TableRun` says what
-that would say.
+in doubt, of the future) is left to a :class:`~connectors.kit.mapping.run.Run`, and of the others a :class:`TableRun`
+says what that would say.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
-from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.mapping_rules import Value
-from connectors.kit.mapping_table_rules import Aside, Cells, Reading, TableRules, Told, table_rules
+from connectors.kit.mapping.rules import Value
+from connectors.kit.mapping.run import Run, SubjectFragment
+from connectors.kit.mapping.table_rules import Aside, Cells, Reading, TableRules, Told, table_rules
 from connectors.kit.partner import Format
 from connectors.kit.port import Json
 from connectors.kit.readers.table import TableLine, TableReader

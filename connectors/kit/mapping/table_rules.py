@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from connectors.kit.expression_reach import members_read
-from connectors.kit.expressions import Expression
-from connectors.kit.mapping import FormatMapping, Run
-from connectors.kit.mapping_code import FORMS, absent, aware, holds
-from connectors.kit.mapping_columns import KEPT, LONGEST, Judge
-from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Subject, Value
+from connectors.kit.mapping.code import FORMS, absent, aware, holds
+from connectors.kit.mapping.columns import KEPT, LONGEST, Judge
+from connectors.kit.mapping.expression_reach import members_read
+from connectors.kit.mapping.expressions import Expression
+from connectors.kit.mapping.rules import IDENTITY_FIELDS, FieldRule, Subject, Value
+from connectors.kit.mapping.run import FormatMapping, Run
 from connectors.kit.port import Json
 from connectors.kit.readers.table import Cell, Typed
 from connectors.kit.transforms import as_is, text

@@ -1,6 +1,6 @@
 """A mapping applied: one record of a source becomes one fragment per person it speaks of.
 
-``mapping.toml`` is compiled once to rules (``mapping_file``, ``mapping_rules``); a :class:`Run` applies them to the
+``mapping.toml`` is compiled once to rules (``file``, ``rules``); a :class:`Run` applies them to the
 records of one stream, and :meth:`FormatMapping.lineage` reads the same data back as rows anyone can check. The
 language is described in ``docs/partners-guide.md`` and checked by ``mapping.schema.json``.
 """
@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit.expressions import Expression
 from connectors.kit.households import Forms, Member, asked_about, links_of
-from connectors.kit.mapping_code import (
+from connectors.kit.mapping.code import (
     Applies,
     At,
     ReadMoment,
@@ -31,8 +30,9 @@ from connectors.kit.mapping_code import (
     write_moment,
     write_traits,
 )
-from connectors.kit.mapping_columns import KEPT, Column, Doubt
-from connectors.kit.mapping_rules import IDENTITY_FIELDS, Household, LineageRow, Subject, Value
+from connectors.kit.mapping.columns import KEPT, Column, Doubt
+from connectors.kit.mapping.expressions import Expression
+from connectors.kit.mapping.rules import IDENTITY_FIELDS, Household, LineageRow, Subject, Value
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
 from connectors.kit.transforms import Refused, is_blank
 from schemas import registry

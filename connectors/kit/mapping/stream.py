@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import islice, repeat
 from typing import BinaryIO, TypeVar
 
-from connectors.kit.mapping import Run, SubjectFragment
-from connectors.kit.mapping_table import TableRun
+from connectors.kit.mapping.run import Run, SubjectFragment
+from connectors.kit.mapping.table import TableRun
 from connectors.kit.partner import Format
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers.table import TableLine, TableReader

@@ -15,9 +15,9 @@ from typing import Any, Final
 from jmespath.exceptions import JMESPathError
 
 from connectors.kit import transforms
-from connectors.kit.expressions import Expression, ExpressionWriter, indented, run_text
-from connectors.kit.mapping_columns import Column, Doubt, Judge
-from connectors.kit.mapping_rules import IDENTITY_FIELDS, FieldRule, Subject, Value
+from connectors.kit.mapping.columns import Column, Doubt, Judge
+from connectors.kit.mapping.expressions import Expression, ExpressionWriter, indented, run_text
+from connectors.kit.mapping.rules import IDENTITY_FIELDS, FieldRule, Subject, Value
 from connectors.kit.port import Json, Quarantined, Reason
 from connectors.kit.transforms import Refused, is_blank
 from schemas import registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from connectors.kit.expressions import Expression
+from connectors.kit.mapping.expressions import Expression
 
 
 def members_read(expression: Expression) -> frozenset[str] | None:

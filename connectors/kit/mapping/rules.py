@@ -1,4 +1,4 @@
-"""The rules a ``mapping.toml`` is compiled to (``mapping_file``), and ``mapping`` applies. Data, and nothing read yet.
+"""The rules a ``mapping.toml`` is compiled to (``file``), and ``run`` applies. Data, and nothing read yet.
 
 Expressions are JMESPath over: ``record`` (the whole record), ``it`` (the person's own part of it), ``role`` and
 ``liens`` (household), ``identite`` (the traits just read), ``demande`` (the traits asked, for that person alone).
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from connectors.kit.expressions import Expression
+from connectors.kit.mapping.expressions import Expression
 from connectors.kit.port import Json, Reason
 from connectors.kit.transforms import Refused, Table, Transform, as_is, is_blank, text
 from connectors.kit.visible import is_misread

@@ -2,7 +2,7 @@
 
 Walking an expression's tree again for each of some million values would cost more than everything else, and so would a
 call for each of its nodes. So an expression becomes a piece of Python text that gives exactly what the ``jmespath``
-library gives, and a mapping's rules are written around it (``mapping_code``). Of an expression only names and constants
+library gives, and a mapping's rules are written around it (``code``). Of an expression only names and constants
 enter the text, each as a Python literal. One with a node that stands in no mapping so far (a slice, an ``&``
 expression) is evaluated by the library itself.
 """
@@ -20,8 +20,8 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
-from connectors.kit import expression_values as values
-from connectors.kit.expression_values import Getter
+from connectors.kit.mapping import expression_values as values
+from connectors.kit.mapping.expression_values import Getter
 
 
 class ExpressionError(ValueError):
