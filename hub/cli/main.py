@@ -19,7 +19,7 @@ _COMMANDS = {
     "init": ("hub.cli.serve", "init"),
     "serve": ("hub.cli.serve", "serve_hub"),
     "edge": ("hub.cli.edge", "edge"),
-    "ingest": ("hub.cli.edge", "ingest_files"),
+    "ingest": ("hub.cli.ingest", "ingest_files"),
     "connector": ("hub.cli.matching", "connector"),
     "index": ("hub.cli.index_family", "index"),
     "simulate": ("hub.cli.simulate", "simulate"),
