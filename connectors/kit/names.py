@@ -219,11 +219,14 @@ def surname_first(written: str, household: Iterable[str] = ()) -> list[str] | No
     if len(words) != 2:
         return None
     if pairs:
-        first, second = (_most(pair[place] for pair in pairs) for place in (0, 1))
+        first, second = (_most([pair[place] for pair in pairs]) for place in (0, 1))
         if first < second or (first == second and not (words[0].isupper() and not words[1].isupper())):
             return None
     return words
 
 
-def _most(words: Iterable[str]) -> int:
-    return max(Counter(normalise(word) for word in words).values())
+def _most(words: Sequence[str]) -> int:
+    """Return how many of ``words`` at most are the same one."""
+    if len(set(words)) == 1:  # a family's surname, mostly: what is written alike need not be compared
+        return len(words)
+    return max(Counter(map(normalise, words)).values())

@@ -38,6 +38,11 @@ def _wider(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         "starts_with({0}, {1})",
         "not_null({0}, {1})",
         "contains({0}, {1})",
+        "max_by({0}, &{1})",
+        "min_by({0}, &({1})).b",
+        "max_by(({0})[?@ != `null`], &a.b)",
+        "max_by([{0}, {1}], &@)",
+        "min_by([{0}, {1}], &(@ == 'RSA' && b || `2`))",
     ]
     return (
         st.tuples(inner, name).map(lambda pair: f"({pair[0]}).{pair[1]}")
@@ -93,6 +98,12 @@ def test_what_the_library_answers(text: str, scope: dict[str, Any]) -> None:
         ("a.x.{n: y}", {"n": None}),
         ("a.q.{n: y}", None),
         ("a.q.[y]", None),
+        ("max_by(b, &d || '2019').d", "2022"),
+        ("max_by(b[?n == 'RSA'], &d).r", "DEM"),
+        ("min_by(b[?n == 'RSA'], &d).d", "2020"),
+        ("min_by(c, &d).d", 4),
+        ("max_by(d[?n > `9`], &n).n", None),
+        ("max_by([b[0], b[1]], &n).r", "DEM"),
     ],
 )
 def test_the_shapes_mappings_use(text: str, found: object) -> None:
@@ -116,9 +127,13 @@ def test_an_ordering_of_two_kinds_says_nothing(text: str, found: object) -> None
     assert parse_expression(text, NAMES).get({"a": "x", "b": 1, "c": ["y", 7]}) == found
 
 
-def test_a_wrong_type_never_escapes_as_a_type_error() -> None:
-    with pytest.raises(JMESPathError):
-        parse_expression("contains(a, b)", NAMES).get({"a": "x", "b": 1})
+@pytest.mark.parametrize(
+    "text", ["contains(a, b)", "max_by([a, b], &@)", "min_by(a, &@)", "max_by([a, c], &@)", "max_by([b, `true`], &@)"]
+)
+def test_a_wrong_type_never_escapes_as_a_type_error(text: str) -> None:
+    with pytest.raises(JMESPathError) as met:
+        parse_expression(text, NAMES).get({"a": "DURAND", "b": 1, "c": ["DURAND"]})
+    assert "DURAND" not in str(met.value)
 
 
 @pytest.mark.parametrize("name", ["x'] or exit() or ['", 'a"b', "new\nline", "\\", "é", "{0}", "lambda", "scope", "%s"])

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 from jmespath.functions import Functions
 
 Getter = Callable[[Any], Any]
@@ -76,6 +76,27 @@ def flattened(items: Any) -> Any:
     if not isinstance(items, list):
         return None
     return [inner for item in items for inner in (item if isinstance(item, list) else [item])]
+
+
+def by(best: Callable[[list[Any]], Any]) -> Callable[[Any, Getter], Any]:
+    """Return ``max_by`` or ``min_by``: the first item of a list of which ``each`` says the ``best`` text or number.
+
+    It raises ``JMESPathError`` for anything but a list, and where ``each`` says anything else, or texts and numbers.
+    """
+
+    def get(items: Any, each: Getter) -> Any:
+        if not isinstance(items, list):
+            raise JMESPathTypeError(best.__name__, None, type(items).__name__, ["array"])
+        keys = [each(item) for item in items]
+        for key in keys:
+            if isinstance(key, bool) or not isinstance(key, str | int | float):
+                raise JMESPathTypeError(best.__name__, None, type(key).__name__, ["number", "string"])
+        try:
+            return items[keys.index(best(keys))] if items else None
+        except TypeError:  # a text against a number
+            raise JMESPathError(best.__name__) from None
+
+    return get
 
 
 def function(name: str, arity: int) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ Walking an expression's tree again for each of some million values would cost mo
 call for each of its nodes. So an expression becomes a piece of Python text that gives exactly what the ``jmespath``
 library gives, and a mapping's rules are written around it (``code``). Of an expression only names and constants
 enter the text, each as a Python literal. One with a node that stands in no mapping so far (a slice, an ``&``
-expression) is evaluated by the library itself.
+expression but that of ``max_by`` and ``min_by``) is evaluated by the library itself.
 """
 
 from __future__ import annotations
@@ -265,6 +265,10 @@ class ExpressionWriter:
         return made if self._is_object(at) else f"(None if {at} is None else {made})"
 
     def _function(self, node: Any, at: str) -> str:
+        match node:
+            case {"value": "max_by" | "min_by" as best, "children": [items, {"type": "expref", "children": [each]}]}:
+                name = self._local()
+                return f"{best}({self._node(items, at)}, lambda {name}: {self._node(each, name)})"
         given = [self._node(child, at) for child in node["children"]]
         return f"{self.name('call', values.function(node['value'], len(given)))}({', '.join(given)})"
 
@@ -341,6 +345,8 @@ _GIVEN: Final[Mapping[str, Any]] = {
     "flattened": values.flattened,
     "index": values.index,
     "is_true": values.is_true,
+    "max_by": values.by(max),
+    "min_by": values.by(min),
     "projected": values.projected,
     "same": values.same,
 }
