@@ -19,7 +19,7 @@ from typing import Any
 import openpyxl
 from lxml import etree
 
-from bench import rsa_stream
+from bench import answers, rsa_stream
 from bench.harness import Figure, Result, Say, Scale, compare
 from connectors.kit.mapping.run import SubjectFragment
 from connectors.kit.mapping.stream import map_stream
@@ -93,35 +93,6 @@ def jobseeker(number: int, columns: list[str], chance: random.Random) -> list[st
     return [said.get(name, "NULL") for name in columns]
 
 
-def answer(chance: random.Random) -> bytes:
-    """Return one line: what was asked of the quotient familial and what it answered, of someone who does not exist."""
-    surname = "".join(chance.choices("ABDEGILMNORSTUV", k=8))
-    given = chance.choice(("Maëlle-Anne", "Marie", "Yann", "Éloïse", "Jean Noël", "Zoé"))
-    born = f"{chance.randint(1950, 2005)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
-    sex, commune = chance.choice("MF"), f"29{chance.randint(1, 280):03}"
-    year, month, day = (int(part) for part in born.split("-"))
-    asked = {"nomNaissance": surname, "prenoms": given.split(), "sexeEtatCivil": sex}
-    asked |= {"anneeDateNaissance": year, "moisDateNaissance": month, "jourDateNaissance": day}
-    asked |= {"codeCogInseeCommuneNaissance": commune, "codeCogInseePaysNaissance": "99100"}
-    person = {
-        "nom_naissance": surname,
-        "nom_usage": None,
-        "prenoms": given.upper(),
-        "date_naissance": born,
-        "sexe": sex,
-    }
-    road, town = f"{chance.randint(1, 99)} RUE DES AJONCS", f"29{chance.randint(0, 99):02}0 QUIMPER"
-    address = {"destinataire": f"{surname} {given.upper()}", "complement_information": "APPARTEMENT 6"}
-    address |= {"complement_information_geographique": None, "numero_libelle_voie": road, "lieu_dit": None}
-    address |= {"code_postal_ville": town, "pays": "FRANCE"}
-    share = {"fournisseur": "CNAF", "valeur": chance.randint(0, 2000), "annee": 2025, "mois": 12}
-    share |= {"annee_calcul": 2026, "mois_calcul": 1}
-    data = {"allocataires": [person], "enfants": [], "adresse": address, "quotient_familial": share}
-    payload = {"data": data, "links": {}, "meta": {}}
-    whole = {"params": asked, "status": 200, "payload": payload, "collecte_le": "2026-01-12T08:30:00+01:00"}
-    return json.dumps(whole, ensure_ascii=False).encode() + b"\n"
-
-
 def fragments(native: Format, data: bytes) -> int:
     """Read, check, map and check again; return how many persons came out, none set aside."""
     count = Counter(map(type, map_stream(io.BytesIO(data), native, SystemClock().now())))
@@ -176,7 +147,7 @@ def cases(persons: int, lines: int) -> list[Case]:
     assert isinstance(seekers.reader, TableReader)
     columns = [*seekers.reader.columns.required, *seekers.reader.columns.optional]
     table, flux = folders["departement"].formats["accompagnement"], folders["caf"].formats["rsa_mensuel"]
-    answers = folders["caf"].formats["api_particulier_qf_v3"]
+    quotient = folders["caf"].formats["api_particulier_qf_v3"]
     chance = random.Random(7)  # noqa: S311 (the same file every time)
     rows = [row(number, chance) for number in range(lines)]
     text, other, wide = (
@@ -202,7 +173,13 @@ def cases(persons: int, lines: int) -> list[Case]:
         Case("csv, no column repeats", table, other.encode(), lines, bare_csv),
         Case("xlsx", table, out.getvalue(), persons, bare_xlsx),
         Case("xml", flux, xml, people, bare_xml),
-        Case("exchange", answers, b"".join(answer(chance) for _ in range(persons)), persons, bare_ndjson),
+        Case(
+            "exchange",
+            quotient,
+            b"".join(answers.family_quotient(chance) for _ in range(persons)),
+            persons,
+            bare_ndjson,
+        ),
     ]
 
 
@@ -241,12 +218,17 @@ def run(scale: Scale, say: Say) -> Result:
     """Measure and explain."""
     figures: list[Figure] = []
     told = []
+    every = answers.published(200)
     for case in cases(min(2_000, scale.persons[0]), scale.persons[-1] // 10):
         size = f"{case.persons:,} persons, {len(case.data) / 1e6:.1f} MB"
         ours, bare = partial(fragments, case.native, case.data), partial(counted, case.bare, case.data, case.persons)
         figures.append(compare(f"reader {case.name}", ours, bare, scale, size))
         say(figures[-1].line())
         told.append(shares(case))
+    size = f"answers of {len(every)} formats, {sum(len(data) for _, data in every) / 1e6:.1f} MB"
+    ours, bare = partial(answers.mapped, every), partial(answers.parsed, every)
+    figures.append(compare("reader exchange, every shipped shape", ours, bare, scale, size))
+    say(figures[-1].line())
     return Result(
         figures=tuple(figures),
         wanted="≥ 0.1× of the bare parser",

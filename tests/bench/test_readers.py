@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import long_files, readers
+from bench import answers, long_files, readers
 from bench.__main__ import BENCHES
 
 
@@ -28,6 +28,14 @@ def test_each_reader_gives_every_person_and_each_bare_parser_reads_it_all() -> N
     assert all(int(str(case.bare(case.data))) > 10 * case.persons for case in (xlsx, xml))
     assert "its schema, were it asked whole" in readers.shares(csv)
     assert BENCHES["readers"] is readers.run
+
+
+def test_every_shape_of_an_answer_is_read_and_none_set_aside() -> None:
+    files = answers.published(12)
+    assert len(files) > 25
+    assert answers.mapped(files) == answers.parsed(files) == 12 * len(files)
+    lines = [data.splitlines() for _, data in files]
+    assert sum(len({*each}) > 6 for each in lines) > 20  # most answers name people, each time others
 
 
 def test_a_long_file_killed_in_the_middle_is_finished(tmp_path: Path) -> None:
