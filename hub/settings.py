@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from connectors.kit.policy_folder import PACKAGED_CONFIG
 from connectors.kit.runtime import keys
+from connectors.kit.runtime.authorities import check_authorities
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.keys import PublicJwk
 from connectors.kit.runtime.serving import Listen, check_listen
@@ -90,6 +91,8 @@ class Settings:
                 ErrorKind.CONFIGURATION,
                 "witness_quorum: more than (witnesses + witness_faulty) / 2, and no more than there are",
             ) from None
+        if self.edge_ca is not None:
+            check_authorities(self.edge_ca, "edge_ca")
         check_listen(self.listen)
 
     @property

@@ -20,12 +20,13 @@ from connectors.kit.klink import open_klink
 from connectors.kit.partner import PartnerFolder, bundled_directory
 from connectors.kit.policy_folder import PACKAGED_CONFIG
 from connectors.kit.runtime import keys, strict_json
+from connectors.kit.runtime.authorities import check_authorities
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.files import replace_file
 from connectors.kit.runtime.ids import PartnerSlug
 from connectors.kit.runtime.keys import PublicJwk, SealKey, SigningKey
 from connectors.kit.runtime.serving import Listen, check_listen
-from connectors.kit.transport import check_url
+from connectors.kit.transport import check_proxy, check_url
 from connectors.kit.trust import Directory, DirectoryPartner, fingerprint
 from consent.ledger.checkpoint import KeyType, SignerKey
 from consent.ledger.exact import LedgerError
@@ -74,6 +75,10 @@ class EdgeSettings:
     """Replaces the address the manifest gives of the API or the feed (a test platform, the simulator)."""
     api_token: str = ""
     """0600 file with the bearer token of the API or the feed; empty when it asks for none."""
+    api_ca: str = ""
+    """PEM file of the authority behind the certificate of the API or the feed; empty for the public ones."""
+    api_proxy: str = ""
+    """``http://host:port`` of the proxy asked for a tunnel to the API or the feed; empty for none."""
     api_habilitation: str = ""
     """Mode ``client``: number of the administration that holds the habilitation (its SIRET)."""
     api_perimeter: str = ""
@@ -246,6 +251,11 @@ class EdgeHome:
             raise MaillonError(ErrorKind.CONFIGURATION, "drop_folder: an edge in mode client keeps nothing")
         if settings.api_url:
             check_url(settings.api_url, "api_url")
+        if settings.api_proxy:
+            check_proxy(settings.api_proxy, "api_proxy")
+        for name, file in (("hub_ca", settings.hub_ca), ("api_ca", settings.api_ca)):
+            if file:
+                check_authorities(self.path / file, name)
         check_listen(self.listen(settings))
 
     @staticmethod

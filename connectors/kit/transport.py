@@ -1,4 +1,4 @@
-"""One way to speak HTTP to the far side: bounded in time and size, no redirect, no proxy, strict JSON.
+"""One way to speak HTTP to the far side: bounded in time and size, no redirect, strict JSON, nothing of the environment.
 
 What goes wrong there is a :class:`FarSideError` (it did not answer as it should) or a :class:`ProblemError` (it
 answered with an RFC 9457 problem); both know the typed absence (DOMAIN §3) a reader of the dossier is told.
@@ -96,12 +96,22 @@ class Transport:
     """A pool of connections. Safe to share between threads: it keeps no cookie, credential or state of a call."""
 
     def __init__(
-        self, *, ca_file: Path | None = None, connect: float = CONNECT_SECONDS, answer: float = ANSWER_SECONDS
+        self,
+        *,
+        ca_file: Path | None = None,
+        proxy: str = "",
+        connect: float = CONNECT_SECONDS,
+        answer: float = ANSWER_SECONDS,
     ) -> None:
-        """``ca_file`` replaces the public authorities for TLS; ``connect`` and ``answer`` are seconds."""
+        """``ca_file`` replaces the public authorities for TLS; ``connect`` and ``answer`` are seconds.
+
+        ``proxy`` (see :func:`check_proxy`) is asked for a tunnel to every https address; empty: none is.
+        """
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, .netrc or CA bundle from the environment
         self._session.verify = True if ca_file is None else str(ca_file)
+        if proxy:
+            self._session.proxies = {"https": proxy}
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.mount("http://", _DeadlineAdapter(pool_maxsize=16))
         self._session.mount("https://", _DeadlineAdapter(pool_maxsize=16))
@@ -217,6 +227,20 @@ def check_url(url: str, what: str = "endpoint") -> None:
         raise MaillonError(ErrorKind.TLS_REQUIRED, f"{what}: https is required off loopback")
 
 
+def check_proxy(url: str, what: str) -> None:
+    """Raise ``MaillonError(CONFIGURATION)``, naming ``what``, for anything but ``http://host:port``.
+
+    Of what goes through, a proxy asked for a tunnel (``CONNECT``) learns the far side's host and port alone.
+    """
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme == "http" and bool(parts.hostname) and parts.port is not None
+    except ValueError:
+        is_one = False
+    if not is_one or parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise MaillonError(ErrorKind.CONFIGURATION, f"{what}: http://host:port, and nothing else")
+
+
 def _is_timeout(error: BaseException) -> bool:
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
         return True
@@ -329,7 +353,15 @@ class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _HttpsConnection
 
 
+_POOLS: Final = {"http": _HttpPool, "https": _HttpsPool}
+
+
 class _DeadlineAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

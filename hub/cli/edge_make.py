@@ -36,6 +36,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option("--api-url", default="", help="Mode client: instead of the manifest's, e.g. the simulator's address.")
 @click.option("--api-token", default="", help="Mode client: 0600 file with the bearer token.")
+@click.option("--api-ca", default="", help="PEM of the authority behind the API's certificate; else the public ones.")
+@click.option("--api-proxy", default="", help="http://host:port of the proxy to the API; else none.")
 @click.option("--api-habilitation", default="", help="Mode client: SIRET of the administration habilitated.")
 @click.option(
     "--api-perimeter", default="", help="Mode client: codes of the territory asked about, where the API asks."
@@ -55,6 +57,8 @@ def init(
     mode: str,
     api_url: str,
     api_token: str,
+    api_ca: str,
+    api_proxy: str,
     api_habilitation: str,
     api_perimeter: str,
     folders: tuple[Path, ...],
@@ -80,6 +84,8 @@ def init(
         mode=mode,
         api_url=api_url,
         api_token=api_token and str(Path(api_token).resolve()),
+        api_ca=api_ca and str(Path(api_ca).resolve()),
+        api_proxy=api_proxy,
         api_habilitation=api_habilitation,
         api_perimeter=api_perimeter,
     )

@@ -61,6 +61,7 @@ def test_settings_refuse_what_cannot_work(world: World, tmp_path: Path) -> None:
         ({"listen_host": "0.0.0.0"}, ErrorKind.TLS_REQUIRED),  # noqa: S104 (that is the point)
         ({"listen_host": "hub.example.fr"}, ErrorKind.TLS_REQUIRED),
         ({"tls_cert": tmp_path / "none.pem"}, ErrorKind.CONFIGURATION),
+        ({"edge_ca": tmp_path / "none.pem"}, ErrorKind.CONFIGURATION),
         ({"answer_seconds": 8.0}, ErrorKind.CONFIGURATION),
         ({"tick_ms": -1}, ErrorKind.CONFIGURATION),
         ({"threads": 0}, ErrorKind.CONFIGURATION),

@@ -9,7 +9,7 @@ from connectors.kit.edge_home import EdgeHome, EdgeSettings
 from connectors.kit.live.client import ApiClient, check_token
 from connectors.kit.live.gate import Gate
 from connectors.kit.live.holdings import LiveHoldings, Persons
-from connectors.kit.live.spec import HABILITATION, PERIMETER
+from connectors.kit.live.spec import HABILITATION, PERIMETER, Limits
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime import keys
 from connectors.kit.runtime.clock import Clock
@@ -61,7 +61,7 @@ def open_live(
     limits = spec.limits
     client = ApiClient(
         limits=limits,
-        transport=Transport(connect=limits.connect_seconds, answer=limits.order_seconds),
+        transport=api_transport(files, settings, limits),
         gate=Gate(limits, spec.maintenance, clock.now()),
         clock=clock,
         sleep=time.sleep,
@@ -71,6 +71,16 @@ def open_live(
         perimeter=tuple(code.strip() for code in settings.api_perimeter.split(",")),
     )
     return LiveHoldings(partner, spec, client, persons, tokeniser, clock)
+
+
+def api_transport(files: EdgeHome, settings: EdgeSettings, limits: Limits) -> Transport:
+    """Return the way to the partner's API or feed, by the authority and the proxy the settings name."""
+    return Transport(
+        ca_file=files.path / settings.api_ca if settings.api_ca else None,
+        proxy=settings.api_proxy,
+        connect=limits.connect_seconds,
+        answer=limits.order_seconds,
+    )
 
 
 def read_token(files: EdgeHome, settings: EdgeSettings) -> str | None:

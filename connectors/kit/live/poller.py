@@ -23,13 +23,13 @@ from connectors.kit.edge import Edge
 from connectors.kit.edge_jobs import every
 from connectors.kit.ingest import IngestReport, ingest_stream, settle_names
 from connectors.kit.live.client import ApiClient, Unanswered
-from connectors.kit.live.edge_client import read_token
+from connectors.kit.live.edge_client import api_transport, read_token
 from connectors.kit.live.gate import Gate
 from connectors.kit.live.spec import FeedSpec
 from connectors.kit.port import Reason
 from connectors.kit.registration import Told, register_pending
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.transport import RawReply, Transport
+from connectors.kit.transport import RawReply
 
 MAX_PAGE: Final = 64 * 1024 * 1024
 MAX_CURSOR: Final = 500
@@ -150,7 +150,7 @@ def open_poller(edge: Edge) -> Poller:
         raise MaillonError(ErrorKind.CONFIGURATION, "the partner folder has no [feed]")
     client = ApiClient(
         limits=feed.limits,
-        transport=Transport(connect=feed.limits.connect_seconds, answer=feed.limits.order_seconds),
+        transport=api_transport(edge.home, edge.settings, feed.limits),
         gate=Gate(feed.limits, feed.maintenance, edge.clock.now()),
         clock=edge.clock,
         sleep=time.sleep,
