@@ -1,4 +1,4 @@
-"""One way to speak HTTP to the far side: bounded in time and size, no redirect, strict JSON, nothing of the environment.
+"""One way to speak HTTP to the far side: bounded in time and size, no redirect, strict JSON, no environment.
 
 What goes wrong there is a :class:`FarSideError` (it did not answer as it should) or a :class:`ProblemError` (it
 answered with an RFC 9457 problem); both know the typed absence (DOMAIN §3) a reader of the dossier is told.

@@ -1,4 +1,4 @@
-"""A far side over real TLS: an authority made for the test, a server it vouches for, a proxy that digs a tunnel to it."""
+"""A far side over real TLS: an authority made for the test, a server it vouches for, a proxy that tunnels to it."""
 
 from __future__ import annotations
 
