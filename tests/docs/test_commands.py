@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from hub.cli.main import cli
 
@@ -45,3 +46,19 @@ def test_command_line_exists(page: str, line: str) -> None:
     assert given <= known | {"--help"}, f"{page}: {line}: {sorted(given - known)}"
     required = {p.opts[-1] for p in command.params if isinstance(p, click.Option) and p.required}
     assert "--help" in given or not required - given or words[:1] == ["--version"], f"{page}: {line}"
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines())
+def test_the_project_has_the_files_a_line_names(page: str, line: str) -> None:
+    own = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    named = [word for word in shlex.split(line) if "/" in word and word.split("/")[0] in own]
+    assert [word for word in named if not (ROOT / word).exists()] == [], f"{page}: {line}"
+
+
+@pytest.mark.parametrize("line", [line for page, line in command_lines() if page == "README.md"])
+def test_what_the_readme_says_to_try_works(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(line.replace("/tmp/", f"{tmp_path}/"))[1:]  # noqa: S108 (a reader's own)
+    found = CliRunner().invoke(cli, words)
+    assert found.exit_code == 0, f"{line}: {found.output}"
+    assert len(found.output) > 100
