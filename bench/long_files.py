@@ -55,13 +55,20 @@ def table(path: Path, size: float) -> int:
     return number
 
 
-def child(slug: str, format_name: str, path: str, store_path: str) -> None:
-    """Bring one file in, telling the peak memory at each commit on standard output, and the end as JSON."""
-    began, first = time.perf_counter(), 0.0
+def child(slug: str, format_name: str, path: str, store_path: str, hold: str) -> None:
+    """Bring one file in, telling the peak memory at each commit on standard output, and the end as JSON.
+
+    With a ``hold`` above 0 it waits to be killed at the second commit that has so many records: however late the
+    killer comes, the file is not finished.
+    """
+    began, first, held = time.perf_counter(), 0.0, False
     store = EdgeStore.open(Path(store_path), b"s" * 32)
 
     def progress(report: IngestReport) -> None:
-        nonlocal first
+        nonlocal first, held
+        if held:
+            sys.stdin.read()
+        held = 0 < int(hold) <= report.resumed + report.records
         first = first or time.perf_counter() - began
         progress_bar(report.bytes_read, report.bytes_total, f"{report.resumed + report.records:,} records")
         print(report.resumed + report.records, f"{peak_mb():.0f}", flush=True)
@@ -78,8 +85,9 @@ def measure(slug: str, format_name: str, path: Path, folder: Path, records: int)
     """Ingest ``path``, killing the first process once half of ``records`` are in; return a row of the table."""
     command = [sys.executable, "-m", "bench.long_files", "--child", slug, format_name, str(path)]
     command.append(str(folder / f"{format_name}.db"))
+    half = [*command, str((records + 1) // 2)]
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(half, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         for line in first.stdout:
             if len(line.split()) < 2:  # cut short: the next one tells
@@ -89,7 +97,7 @@ def measure(slug: str, format_name: str, path: Path, folder: Path, records: int)
                 break
         first.kill()
     killed = time.perf_counter() - began
-    second = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    second = subprocess.run([*command, "0"], stdout=subprocess.PIPE, text=True, check=True)
     done = Done(**json.loads(second.stdout.splitlines()[-1]))
     assert not done.set_aside
     assert done.resumed + done.records == records
@@ -106,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.long_files", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--persons", type=int, default=1_000_000)
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         child(*given.child)

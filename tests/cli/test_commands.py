@@ -30,7 +30,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         env={**os.environ, **environment},
     )
 
@@ -124,25 +124,23 @@ def test_nobody_there_is_3(tmp_path: Path) -> None:
     assert run("access-log", "--home", str(home), "--view", "dpo").returncode == 3
 
 
-def hub_home(tmp_path: Path) -> tuple[Path, int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def hub_home(tmp_path: Path, port: int = 9) -> Path:
     arguments = ("--url", f"http://127.0.0.1:{port}", "--port", str(port), "--operator", "Test")
     assert run("init", str(tmp_path / "hub"), *arguments).returncode == 0
-    return tmp_path / "hub", port
+    return tmp_path / "hub"
 
 
 def test_a_second_process_takes_neither_the_home_nor_the_port(tmp_path: Path) -> None:
     """granian shares its port: a second hub would take every other request, with a memory of its own."""
-    home, port = hub_home(tmp_path)
-    with (home / ".running").open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        done = run("serve", "--home", str(home))
-        assert (done.returncode, "runs from this home" in done.stderr) == (1, True)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(("127.0.0.1", port))
+        other.bind(("127.0.0.1", 0))  # ours from the beginning: nobody else's in the meantime
+        port = other.getsockname()[1]
+        home = hub_home(tmp_path, port)
+        with (home / ".running").open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            done = run("serve", "--home", str(home))
+            assert (done.returncode, "runs from this home" in done.stderr) == (1, True)
         other.listen()
         done = run("serve", "--home", str(home))
         assert (done.returncode, f"port {port}" in done.stderr) == (1, True)
@@ -150,7 +148,7 @@ def test_a_second_process_takes_neither_the_home_nor_the_port(tmp_path: Path) ->
 
 @pytest.mark.parametrize("file", ["hub.db", "secrets.db", "keyring.json", "identity.jwk"])
 def test_a_hub_that_lost_a_file_says_which_and_makes_no_empty_one(tmp_path: Path, file: str) -> None:
-    home, _ = hub_home(tmp_path)
+    home = hub_home(tmp_path)
     (home / file).unlink()
     done = run("serve", "--home", str(home))
     assert (done.returncode, file in done.stderr, "Traceback" in done.stderr) == (1, True, False)
@@ -158,14 +156,14 @@ def test_a_hub_that_lost_a_file_says_which_and_makes_no_empty_one(tmp_path: Path
 
 
 def test_a_key_file_that_holds_no_key_is_named(tmp_path: Path) -> None:
-    home, _ = hub_home(tmp_path)
+    home = hub_home(tmp_path)
     (home / "identity.jwk").write_text("not a key")
     done = run("serve", "--home", str(home))
     assert (done.returncode, "identity.jwk" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
 def test_a_directory_without_the_hub_is_not_installed(tmp_path: Path) -> None:
-    home, _ = hub_home(tmp_path)
+    home = hub_home(tmp_path)
     assert run("init-root", str(tmp_path / "root")).returncode == 0
     edge = ("--partner", "caf", "--hub-url", "http://127.0.0.1:9")
     made = json.loads(run("edge", "init", str(tmp_path / "caf"), *edge, "--json").stdout)

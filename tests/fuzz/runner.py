@@ -48,12 +48,19 @@ class Finder:
             sys.stderr.write(f"found: {way} → {path.name}\n")
 
 
-def blindly(find: Finder, seeds: list[bytes], as_file: Callable[[bytes], bytes], seconds: float, seed: int) -> None:
-    """Mutate ``seeds`` at random for ``seconds``."""
-    chance, until = random.Random(seed), time.monotonic() + seconds  # noqa: S311 (the same run again is the point)
+def blindly(
+    find: Finder,
+    seeds: list[bytes],
+    as_file: Callable[[bytes], bytes],
+    seconds: float,
+    seed: int,
+    now: Callable[[], float] = time.monotonic,
+) -> None:
+    """Mutate ``seeds`` at random for ``seconds`` of ``now``."""
+    chance, until = random.Random(seed), now() + seconds  # noqa: S311 (the same run again is the point)
     for data in seeds:
         find(as_file(data))
-    while time.monotonic() < until:
+    while now() < until:
         find(as_file(_mutated(chance, seeds)))
 
 

@@ -117,9 +117,11 @@ def test_a_fragment_about_someone_else_is_kept_out_and_reported(pull: Pull) -> N
 
 
 def test_the_report_of_a_wrong_subject_holds_no_value(pull: Pull) -> None:
-    report = repr(pull.assemble(tokens=NOA).reports)
-    assert "2024-03-01" not in report
-    assert "512" not in report
+    (report,) = pull.assemble(tokens=NOA).reports
+    assert report.fragment == seal.jws_digest(pull.fragment)
+    said_of_it = repr(replace(report, fragment=""))  # in a digest any three digits turn up by chance
+    assert "2024-03-01" not in said_of_it
+    assert "512" not in said_of_it
 
 
 def test_fragments_swapped_between_two_pulls(pull: Pull, world: World) -> None:
@@ -260,7 +262,7 @@ def test_an_operator_may_speak_for_the_source_it_runs(pull: Pull, world: World) 
 
 
 @given(garbage=st.binary(max_size=200))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_sealed_garbage_is_a_gap(pull: Pull, world: World, garbage: bytes) -> None:
     key = world.keys["departement"].seal_key.public_jwk
     assert finding(pull.assemble(seal.seal(garbage, Typ.SEALED_FRAGMENT, key))) in (
@@ -270,7 +272,7 @@ def test_sealed_garbage_is_a_gap(pull: Pull, world: World, garbage: bytes) -> No
 
 
 @given(data=st.data())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_altered_fragment_enters_the_dossier(pull: Pull, data: st.DataObject) -> None:
     header, key, iv, ciphertext, tag = pull.fragment.split(".")
     position = data.draw(st.integers(0, len(ciphertext) - 2))

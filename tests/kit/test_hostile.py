@@ -27,14 +27,14 @@ SECONDS = 20
 def read(name: str, data: bytes, options: Mapping[str, Any]) -> list[RawRecord | Quarantined]:
     """Read ``data`` within the memory and time that any one file's worst record may take."""
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.thread_time()  # the work of this thread: a busy machine makes no file hostile
     try:
         found = list(BUILT_IN[name](options).read(io.BytesIO(data)))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < MEMORY
-    assert time.monotonic() - began < SECONDS
+    assert time.thread_time() - began < SECONDS
     return found
 
 

@@ -207,7 +207,12 @@ from connectors.kit.runtime.clock import FakeClock
 from connectors.kit.tokens import HmacTokeniser
 partner = PartnerFolder.load(bundled_directory() / "departement")
 store = EdgeStore.open(Path(sys.argv[1]), b"k" * 32)
+told = 0
 def progress(report):
+    global told
+    if told == 2:
+        sys.stdin.read()  # no further until it is killed
+    told += 1
     print(sum(report.subjects.values()), flush=True)
 ingest([partner.source_file(Path(sys.argv[2]))], partner, store, HmacTokeniser(b"l" * 32, 1), FakeClock(), progress)
 print("done", flush=True)
@@ -219,13 +224,14 @@ def test_kill_9_in_the_middle_loses_nothing_acknowledged(departement: PartnerFol
     file = write(tmp_path / "a.csv", *map(row, range(people)))
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, os.fspath(tmp_path / "edge.db"), os.fspath(file)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
     )
     assert child.stdout is not None
     acknowledged = [int(child.stdout.readline()) for _ in range(2)][-1]
-    time.sleep(0.05)
+    time.sleep(0.05)  # into the third batch, or to its end: there it waits, however late we come
     child.send_signal(signal.SIGKILL)
     rest = child.stdout.read().split()
     child.wait()

@@ -189,22 +189,26 @@ def altered(key: tuple[str, str], chance: random.Random) -> RawRecord:
     return RawRecord(record.position, data)
 
 
-SEEN: Counter[str] = Counter()
-
-
-@settings(max_examples=600, deadline=None)
-@given(st.sampled_from(sorted(samples())), st.integers(0, 2**32))
-def test_samples_altered(key: tuple[str, str], seed: int) -> None:
+def compared(key: tuple[str, str], seed: int) -> list[str]:
+    """What became of the records ``seed`` alters, once it is what the naive reading says."""
     chance = random.Random(seed)  # noqa: S311
     # A stream of several, so that what a column remembers of one is there for the next.
     records = [altered(key, chance) for _ in range(8)]
     found = ours(*key, records)
     assert repr(found) == repr(expected(*key, records))
-    SEEN.update(item.reason if isinstance(item, Quarantined) else "fragment" for item in found)
+    return [item.reason if isinstance(item, Quarantined) else "fragment" for item in found]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(sorted(samples())), st.integers(0, 2**32))
+def test_samples_altered(key: tuple[str, str], seed: int) -> None:
+    compared(key, seed)
 
 
 def test_the_altered_samples_went_every_way() -> None:
-    assert {"fragment", "schema", "bad_date", "bad_value", "encoding"} <= SEEN.keys()
+    """Of seeds that are always the same: whether each way is gone must not hang on a draw."""
+    seen = Counter(way for key in sorted(samples()) for seed in range(8) for way in compared(key, seed))
+    assert {"fragment", "schema", "bad_date", "bad_value", "encoding"} <= seen.keys(), seen
 
 
 @settings(max_examples=300, deadline=None)

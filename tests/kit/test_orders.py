@@ -87,7 +87,7 @@ def test_another_message_of_the_hub_is_no_order(world: World) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_altered_order_is_answered(world: World, data: st.DataObject) -> None:
     order = world.order()
     position = data.draw(st.integers(0, len(order) - 1))

@@ -1,4 +1,7 @@
-"""The far side answering garbage, too much, too slowly, elsewhere, or not at all. Real sockets."""
+"""The far side answering garbage, too much, too slowly, elsewhere, or not at all. Real sockets.
+
+Where no deadline is what is asked, one is far away: on a busy machine a good answer may take its time.
+"""
 
 import contextlib
 import gzip
@@ -14,20 +17,27 @@ from connectors.kit import transport
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.transport import FarSideError, ProblemError, Transport, outcome_of
 
+FAR = 60.0
+"""Seconds after which whatever has not come never will."""
+
 
 @contextmanager
 def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """A far side that reads one request and then does whatever ``answer`` does with the socket."""
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(2)
+    listener.settimeout(FAR)
 
     def run() -> None:
         try:
             connection, _ = listener.accept()
             with connection:
+                connection.settimeout(FAR)
                 data = b""
                 while b"\r\n\r\n" not in data:
-                    data += connection.recv(65536)
+                    read = connection.recv(65536)
+                    if not read:
+                        return
+                    data += read
                 answer(connection)
         except OSError:
             return
@@ -49,13 +59,18 @@ def says(status: str, body: bytes = b"{}", *headers: str) -> Callable[[socket.so
 
 
 def call(url: str, **options: float) -> object:
-    return Transport(**{"connect": 1.0, "answer": 0.5, **options}).call_json("GET", url)
+    return Transport(**{"connect": FAR, "answer": FAR, **options}).call_json("GET", url)
 
 
-def fails(answer: Callable[[socket.socket], None]) -> MaillonError:
-    with server(answer) as url, pytest.raises(MaillonError) as caught:
-        call(url)
+def fails(far_side: Callable[[socket.socket], None], **options: float) -> MaillonError:
+    with server(far_side) as url, pytest.raises(MaillonError) as caught:
+        call(url, **options)
     return caught.value
+
+
+def silent(connection: socket.socket) -> None:
+    """Say nothing for as long as somebody listens."""
+    connection.recv(1)
 
 
 def test_a_proper_answer() -> None:
@@ -86,14 +101,13 @@ def test_a_proper_answer() -> None:
             "indisponible",
         ),
         (lambda c: None, ErrorKind.UNAVAILABLE, "indisponible"),
-        (lambda c: time.sleep(0.8), ErrorKind.TIMEOUT, "indisponible"),
+        (silent, ErrorKind.TIMEOUT, "indisponible"),
     ],
-    ids=str,
 )
 def test_every_failure_is_a_typed_absence(
     answer: Callable[[socket.socket], None], kind: ErrorKind, outcome: str
 ) -> None:
-    error = fails(answer)
+    error = fails(answer, answer=0.5 if answer is silent else FAR)
     assert isinstance(error, FarSideError)
     assert (error.kind, outcome_of(error)) == (kind, outcome)
     assert "127.0.0.1" not in str(error), "an error text never quotes the URL"
@@ -144,7 +158,7 @@ def test_a_redirect_is_not_followed() -> None:
 def drip(head: bytes) -> Callable[[socket.socket], None]:
     def answer(connection: socket.socket) -> None:
         connection.sendall(head)
-        for _ in range(40):
+        for _ in range(int(FAR * 10)):
             connection.sendall(b"x")
             time.sleep(0.1)
 
@@ -155,7 +169,7 @@ def drip(head: bytes) -> Callable[[socket.socket], None]:
     "head",
     [
         b"HTTP/1.1 200 OK\r\nX-Slow: ",
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n",
     ],
     ids=["headers", "body"],
 )
@@ -163,8 +177,8 @@ def test_a_far_side_that_drips_is_left_at_the_deadline(head: bytes) -> None:
     with server(drip(head)) as url:
         start = time.monotonic()
         with pytest.raises(FarSideError) as caught:
-            call(url)
-        assert time.monotonic() - start < 1.5
+            call(url, answer=0.5)
+        assert time.monotonic() - start < FAR / 2, "it would have gone on dripping"
     assert caught.value.kind is ErrorKind.TIMEOUT
 
 
@@ -175,15 +189,15 @@ def test_an_endless_answer_is_cut() -> None:
             connection.sendall(b"x" * 65536)
 
     with server(flood) as url, pytest.raises(FarSideError) as caught:
-        call(url, answer=5.0)
+        call(url)
     assert caught.value.kind is ErrorKind.TOO_LARGE
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(FarSideError) as caught:
-        call(f"http://127.0.0.1:{port}/")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # ours, so that nobody else comes to listen there
+        with pytest.raises(FarSideError) as caught:
+            call(f"http://127.0.0.1:{held.getsockname()[1]}/")
     assert caught.value.kind is ErrorKind.UNAVAILABLE
 
 

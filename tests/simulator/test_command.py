@@ -38,11 +38,11 @@ def test_published_cases_over_http(shared_data: Path, tmp_path: Path) -> None:
         for file in sorted(folder.iterdir()):
             case = yaml.safe_load(file.read_text("utf-8"))
             params = {f"{k}[]" if isinstance(v, list) else k: v for k, v in case["params"].items()}
-            reply = requests.get(f"{url}/{folder.name}", params=params, timeout=10)
+            reply = requests.get(f"{url}/{folder.name}", params=params, timeout=60)
             assert reply.headers["X-Maillon-Case"] == file.name
             assert (reply.status_code, reply.text) == (case["status"], case["payload"])
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 0
         assert out.count('"event": "answer"') == len(list(folder.iterdir()))
         assert not re.search("martin|dubois|nomNaissance", out + err, re.IGNORECASE)

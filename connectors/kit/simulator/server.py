@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -64,16 +64,27 @@ class Simulator:
     """One partner's API. Serves from :meth:`start` to :meth:`stop`; safe to share between threads."""
 
     def __init__(
-        self, routes: Routes, faults: Faults, *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+        self,
+        routes: Routes,
+        faults: Faults,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str = "",
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Bind ``host:port`` (0: any free port); raises ``OSError`` when it is taken. ``token`` is asked of all."""
+        """Bind ``host:port`` (0: any free port); raises ``OSError`` when it is taken. ``token`` is asked of all.
+
+        ``now`` gives the seconds that faults of a time (``maintenance``) go by.
+        """
         self.routes = routes
         self._token = token
         self._faults = faults
         self._lock = threading.Lock()
         self._number = 0
         self._counts: Counter[str] = Counter()
-        self._since = time.monotonic()
+        self._now = now
+        self._since = now()
         self._server = _Server((host, port), _Handler)
         self._server.simulator = self
         self.url = f"http://{host}:{self._server.server_port}"
@@ -85,7 +96,7 @@ class Simulator:
 
     def run(self) -> None:
         """Serve until :meth:`stop`, or an interrupt."""
-        self._since = time.monotonic()
+        self._since = self._now()
         self._server.serve_forever(poll_interval=0.1)
 
     def stop(self) -> None:
@@ -106,7 +117,7 @@ class Simulator:
         plain = self._plain(path, asked)
         if self._token and not hmac.compare_digest(authorization.encode(), f"Bearer {self._token}".encode()):
             plain = Answer(401, problem(401, "Jeton absent ou inconnu"))
-        said, struck = self._faults.apply(plain, number, time.monotonic() - self._since)
+        said, struck = self._faults.apply(plain, number, self._now() - self._since)
         with self._lock:
             self._counts.update(["requests", f"path:{path if path in self.routes else 'other'}"])
             self._counts.update([f"fault:{name}" for name in struck])
