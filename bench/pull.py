@@ -23,7 +23,7 @@ from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.transport import JOSE, Transport
 from consent.model import Attributes
 from hub.cli.demo.deployment import HUB, Deployment, must
-from hub.cli.demo.processes import Fleet, Running, free_port
+from hub.cli.demo.processes import Fleet, Running, free_ports
 from hub.cli.demo.scenario import AGENTS, RECIPIENT, SHIPPED
 
 SOURCES = ("caf", "cpam", "france_travail")
@@ -68,20 +68,21 @@ def chain(base: Path, sizes: Sizes) -> Iterator[str]:
     """Run the bare chain; yield the URL of its front."""
     fleet = Fleet(base)
     with fleet:
-        backs = [_serve(fleet, "back", {bare_chain.ANSWER_BYTES: str(sizes.fragment)}, base) for _ in SOURCES]
+        *behind, before = free_ports(len(SOURCES) + 1)
+        told = {bare_chain.ANSWER_BYTES: str(sizes.fragment)}
+        backs = [_serve(fleet, "back", told, base, port) for port in behind]
         environment = {
             bare_chain.DATABASE: str(base / "bare.db"),
             bare_chain.BACKS: " ".join(back.url for back in backs),
             bare_chain.ORDER_BYTES: str(sizes.order),
         }
-        front = _serve(fleet, "front", environment, base)
+        front = _serve(fleet, "front", environment, base, before)
         for running in fleet.running.values():
             running.wait_healthy()
         yield front.url
 
 
-def _serve(fleet: Fleet, kind: str, environment: dict[str, str], base: Path) -> Running:
-    port = free_port()
+def _serve(fleet: Fleet, kind: str, environment: dict[str, str], base: Path, port: int) -> Running:
     home = base / str(port)
     home.mkdir(parents=True)
     return fleet.start_module(f"{kind}-{port}", "bench.bare_chain", [kind, str(port), str(home)], port, environment)

@@ -27,6 +27,7 @@ from connectors.kit.matching import as_confirmed
 from connectors.kit.partner import PartnerFolder
 from connectors.kit.runtime.clock import Clock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
+from connectors.kit.runtime.files import replace_file
 from connectors.kit.superseded import read_superseded_again
 from connectors.kit.tokens import Tokeniser
 
@@ -164,11 +165,18 @@ class DropFolder:
             report.removals_held += found.removals_held
             report.quarantined.update(reason.value for reason in found.quarantined.elements())
         target = _move(path, self._folder / (DONE if taken else REJECTED))
-        target.with_name(target.name + REPORT).write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+        self._tell(target.with_name(target.name + REPORT), told)
         if taken:
             report.done += 1
         else:
             report.rejected += 1
+
+    def _tell(self, file: Path, told: dict[str, object]) -> None:
+        """Write a report, which is whole as soon as it has its name: whoever waits for it may read it then."""
+        try:
+            replace_file(file, orjson.dumps(told, option=orjson.OPT_INDENT_2) + b"\n")
+        except MaillonError:  # it names the file
+            raise MaillonError(ErrorKind.STORAGE, "drop folder: a report cannot be written") from None
 
     def _entries(self, found: IngestReport) -> list[dict[str, object]]:
         return [

@@ -20,7 +20,7 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 from connectors.kit.runtime.front import Front
 from connectors.kit.transport import Transport
 from hub.app import close_hub
-from hub.cli.demo.processes import Fleet, free_port
+from hub.cli.demo.processes import Fleet, free_ports
 from hub.services.orders import HttpSources
 from tests.hub.conftest import World
 
@@ -39,12 +39,12 @@ def port(tmp_path: Path) -> Iterator[int]:
     close_hub(world.hub)
     world.clock = SystemClock()  # type: ignore[assignment]
     world.sign_directory()
-    found = free_port()
+    (found,) = free_ports(1)
     environment = {"MAILLON_HUB_LISTEN_PORT": str(found), "MAILLON_HUB_THREADS": "4"}
     # The fleet stops what it started, however this ends.
     with Fleet(tmp_path) as fleet:
         hub = fleet.start_module("hub", "hub.cli", ["serve", "--home", str(world.home.path)], found, environment)
-        hub.wait_healthy(60)
+        hub.wait_healthy()
         yield found
 
 
@@ -68,7 +68,7 @@ def test_a_body_cut_off_on_the_way_reaches_no_operation(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(b"POST /v1/pulls HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000\r\n\r\n{}")
         client.shutdown(socket.SHUT_WR)
-        client.settimeout(5)
+        client.settimeout(60)
         answer = client.recv(65536)
     assert not answer or answer.startswith(b"HTTP/1.1 400")
 
@@ -122,24 +122,55 @@ def test_all_unfinished_bodies_together_are_bounded(monkeypatch: pytest.MonkeyPa
     assert served._waiting == 0
 
 
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/jose\r\nContent-Length: 5\r\nConnection: close\r\n\r\na.b.c"
+
+
 def test_an_edge_that_hangs_takes_no_more_than_its_share() -> None:
     """Orders beyond it are answered for at once: the source counts as unavailable, the pull goes on."""
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        sources = HttpSources(Transport(connect=1, answer=2), at_once=2)
-        failures: list[ErrorKind] = []
+    turned_away: list[ErrorKind] = []
+    came_back: list[str] = []
+    all_turned_away = threading.Event()
 
-        def order() -> None:
-            with pytest.raises(MaillonError) as refused:
-                sources.send(endpoint, AddressedOrder("a.b.c", "r", "s"))
-            failures.append(refused.value.kind)
+    def order(sources: HttpSources, endpoint: str) -> None:
+        try:
+            came_back.append(sources.send(endpoint, AddressedOrder("a.b.c", "r", "s")))
+        except MaillonError as error:
+            turned_away.append(error.kind)
+        if len(turned_away) == 4:
+            all_turned_away.set()
 
-        threads = [threading.Thread(target=order) for _ in range(6)]
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        endpoint = f"http://127.0.0.1:{slow.getsockname()[1]}"
+        sources = HttpSources(Transport(connect=60, answer=60), at_once=2)
+        threads = [threading.Thread(target=order, args=(sources, endpoint)) for _ in range(6)]
         for thread in threads:
             thread.start()
+        held = [slow.accept()[0] for _ in range(2)]
+        # It says nothing until the four beyond its share have their answer: they waited for nobody.
+        assert all_turned_away.wait(50)
+        assert came_back == []
+        for connection in held:
+            _answer(connection)
         for thread in threads:
             thread.join()
-        # In the order they came back: four while the two before them still waited.
-        assert failures == [ErrorKind.UNAVAILABLE] * 4 + [ErrorKind.TIMEOUT] * 2
-        order()
-        assert failures[-1] is ErrorKind.TIMEOUT
+        assert turned_away == [ErrorKind.UNAVAILABLE] * 4
+        assert came_back == ["a.b.c"] * 2
+
+
+def test_an_edge_that_never_answers_has_its_share_again_afterwards() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        sources = HttpSources(Transport(connect=60, answer=0.2), at_once=1)
+        for _ in range(3):
+            with pytest.raises(MaillonError) as refused:
+                sources.send(f"http://127.0.0.1:{deaf.getsockname()[1]}", AddressedOrder("a.b.c", "r", "s"))
+            assert refused.value.kind is ErrorKind.TIMEOUT
+
+
+def _answer(connection: socket.socket) -> None:
+    with connection:
+        connection.settimeout(60)
+        connection.recv(65536)
+        connection.sendall(_ANSWER)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass

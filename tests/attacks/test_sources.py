@@ -86,7 +86,9 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_whatever_the_hub_signs_is_answered_or_refused_by_name(world: World, data: st.DataObject) -> None:
     """A dishonest hub has a good key: any member of the order may hold anything."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def test_what_was_already_at_the_door_is_refused_too(world: World, known: dict[s
 
     def hold(uow: UnitOfWork) -> None:
         held.set()
-        go.wait(5)
+        go.wait(120)
 
     def call(name: str, where: str, document: object) -> threading.Thread:
         def run() -> None:
@@ -48,17 +49,17 @@ def test_what_was_already_at_the_door_is_refused_too(world: World, known: dict[s
     queue = world.hub.writer._queue
     holder = threading.Thread(target=world.hub.writer.run, args=(hold,))
     holder.start()
-    held.wait(5)
+    assert held.wait(120)
     suspension = {"slug": "departement", "suspended": True, "reason": "clé volée"}
     threads = [call("operator", "/v1/partners/suspend", suspension)]
     while queue.qsize() < 1:
-        pass
+        time.sleep(0.001)
     threads.append(call("departement", path, body))
     while queue.qsize() < 2 and threads[1].is_alive():
-        pass
+        time.sleep(0.001)
     go.set()
     for thread in (holder, *threads):
-        thread.join(5)
+        thread.join()
     assert answers["/v1/partners/suspend"].status_code == 200
     problem(answers[path], ErrorKind.SUSPENDED)
 

@@ -89,7 +89,7 @@ def test_an_agreement_and_an_erasure_at_once(world: World, life: Life, first: st
     def hold() -> None:
         def wait(uow: object) -> None:
             queued.release()
-            assert gate.wait(10)
+            assert gate.wait(120)
 
         world.hub.writer.run(wait)
 

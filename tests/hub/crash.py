@@ -53,6 +53,8 @@ PER_RUN = 40
 COLLECTOR = "departement"
 LONGEST = 0.06
 """Seconds after which a writer killed at a random moment is killed at the latest."""
+HANGS = 120.0
+"""Seconds without a word after which a writer counts as hanging."""
 
 
 @dataclass
@@ -239,7 +241,7 @@ class Crash:
         """Return the whole lines the writer said before it died: at once, at its failpoint, or by our hand."""
         said, limit = b"", None
         while True:
-            ready, _, _ = select.select([reading], [], [], 0.002 if limit is not None else 30)
+            ready, _, _ = select.select([reading], [], [], 0.002 if limit is not None else HANGS)
             if ready:
                 part = os.read(reading, 1 << 16)
                 if not part:
@@ -252,7 +254,7 @@ class Crash:
                 raise AssertionError("the writer hangs")
             if limit is not None and time.monotonic() >= limit:
                 os.kill(pid, signal.SIGKILL)
-                limit = time.monotonic() + 30
+                limit = time.monotonic() + HANGS
         os.waitpid(pid, 0)
         return [line for line in said.decode().split("\n")[:-1] if " " in line]
 

@@ -94,7 +94,9 @@ def test_two_chains_mixed_under_one_checkpoint(world: World) -> None:
         assert (verdict.code, verdict.n) == ("chain", at + 1)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_nothing_can_be_altered_anywhere(shared: tuple[Document, Document, TrustedKeys], data: st.DataObject) -> None:
     """One leaf of the JSON, changed into anything of its kind: refused, or it says exactly the same."""

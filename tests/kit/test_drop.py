@@ -190,6 +190,23 @@ def test_what_the_store_cannot_take_now_is_taken_later(scene: Scene, monkeypatch
     assert scene.sweep().done == 1
 
 
+def test_a_report_is_whole_as_soon_as_it_has_its_name(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it reads it at once; on a full disk there is none, and nobody's name is told."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    scene.write(DAY, row(1))
+    scene.sweep()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(MaillonError) as refused:
+            scene.sweep(SETTLED)
+    assert refused.value.kind is ErrorKind.STORAGE
+    assert "Tanguy" not in refused.value.detail
+    assert not (scene.folder / "traites" / f"{DAY}.rapport.json").exists()
+
+
 def test_an_unforeseen_failure_sets_one_file_aside_and_says_nothing_of_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,7 @@ def simulator(partner: Path, cases: Path, port: str = "0") -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def test_a_client_edge_from_end_to_end(tmp_path: Path) -> None:

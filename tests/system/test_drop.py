@@ -12,6 +12,13 @@ from hub.cli.demo.deployment import Deployment, run_command
 from tests.system.test_new_partner import TENANTS, write_folder
 
 
+def _until_there(file: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_files_dropped_are_taken_and_told(tmp_path: Path) -> None:
     partner = write_folder(tmp_path / "partners")
     deployment = Deployment.create(tmp_path / "run", {"habitat_29": str(partner)})
@@ -28,18 +35,13 @@ def test_files_dropped_are_taken_and_told(tmp_path: Path) -> None:
                 slow.write(character)
                 slow.flush()
                 time.sleep(0.02)
-        deadline = time.monotonic() + 60
-        while not (drop / "traites" / "mars.csv.rapport.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        _until_there(drop / "traites" / "mars.csv.rapport.json")
         assert json.loads((drop / "traites" / "mars.csv.rapport.json").read_bytes())["subjects"] == {"new": 1}
         (drop / "avril.csv").write_text(TENANTS + "L-78;PENNEC\n", "utf-8")
         once = run_command("edge", "watch", "--home", str(home))
         # Whichever of the two processes came first has taken it, whole.
         assert once.code in (0, 1, 4)
-        while not (drop / "traites" / "avril.csv.rapport.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        _until_there(drop / "traites" / "avril.csv.rapport.json")
         log = "".join(path.read_text() for path in (tmp_path / "run" / "logs").glob("habitat_29*"))
         assert '"event": "drop"' in log
         assert "mars.csv" not in log

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +121,7 @@ def requests_of(api: Simulator) -> int:
     return api.counts().get("requests", 0)
 
 
-def wait_for(condition: object, seconds: float = 20) -> None:
+def wait_for(condition: object, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
@@ -152,7 +153,7 @@ def test_killed_in_the_middle_it_goes_on_from_its_cursor(scene: Scene) -> None:
         )
         wait_for(lambda: requests_of(api) == 3)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
         edge = scene.open()
         assert edge.store.archive.cursor("locataires") == "c2"
         assert edge.store.count() == 4
@@ -162,11 +163,24 @@ def test_killed_in_the_middle_it_goes_on_from_its_cursor(scene: Scene) -> None:
         assert requests_of(api) == 5, "no page was asked for twice"
 
 
-def test_two_polls_never_overlap(scene: Scene) -> None:
-    with scene.feed("latency=2#1") as api, ThreadPoolExecutor(1) as pool:
+def test_two_polls_never_overlap(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feed answers the first when the second has been refused, however long a process takes to start here."""
+    with scene.feed() as api, ThreadPoolExecutor(1) as pool:
+        asked, refused = threading.Event(), threading.Event()
+        honest = api.answer
+
+        def held(*args: Any) -> Any:
+            asked.set()
+            refused.wait(60)
+            return honest(*args)
+
+        monkeypatch.setattr(api, "answer", held)
         running = pool.submit(scene.poll)
-        wait_for(lambda: requests_of(api) == 1)
-        second = scene.poll()
+        try:
+            assert asked.wait(120)
+            second = scene.poll()
+        finally:
+            refused.set()
         assert (second.code, second.error["error"]) == (EXIT_REFUSED, "conflict")
         assert running.result().document["pages"] == PAGES
         assert requests_of(api) == PAGES

@@ -42,6 +42,7 @@ class Traffic:
     caf: Edge
     home: str
     stop: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     refs: dict[str, set[str]] = field(default_factory=dict)
     """Record key → every ref the hub ever gave for it."""
@@ -60,6 +61,19 @@ class Traffic:
                 if error.kind not in AWAY:
                     self.wrong.append(f"{step.__name__}: {error.kind.value}: {error.detail}")
                 time.sleep(0.2)
+
+    def start(self) -> None:
+        self.threads = [
+            threading.Thread(target=self.loop, args=(step,)) for step in (self.register, self.pull, self.grant)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Return when each has done what it was at."""
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
 
     def register(self) -> None:
         """A new person at both partners, and somebody met before, whose ref has to be one of those it had."""
@@ -161,13 +175,9 @@ def traffic(deployment: Deployment) -> Iterator[Traffic]:
     made.expected = made.seen()
     assert made.expected["fields"]
     assert not made.expected["found_wanting"]
-    threads = [threading.Thread(target=made.loop, args=(step,)) for step in (made.register, made.pull, made.grant)]
-    for thread in threads:
-        thread.start()
+    made.start()
     yield made
-    made.stop.set()
-    for thread in threads:
-        thread.join()
+    made.end()
     for edge in edges:
         edge.close()
 
@@ -268,8 +278,7 @@ def test_every_rotation_under_traffic(deployment: Deployment, traffic: Traffic) 
         _until(lambda slug=slug: of(slug) == "taken")  # type: ignore[misc]
     _until(lambda: traffic.pulls > pulls + 5)
     assert must("edge", "refs", "--home", traffic.home)["taken"] == 0
-    traffic.stop.set()
-    time.sleep(3)
+    traffic.end()
     assert traffic.wrong == []
     assert len(traffic.refs) > BEFORE
     assert traffic.agreements

@@ -26,7 +26,8 @@ from hub.home import HubHome
 from hub.settings import load_settings
 from tests.witness import owner
 
-SECONDS = 40.0
+SECONDS = 180.0
+"""However slowly processes start: a witness that was away for long is asked again once a minute."""
 
 
 class Scene:

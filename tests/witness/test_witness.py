@@ -171,7 +171,9 @@ def test_of_two_stories_at_the_same_moment_one_is_signed(
         opened.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_whatever_it_is_asked_all_it_signed_is_one_history(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from hub.cli.demo.processes import Fleet, free_port
+from hub.cli.demo.processes import Fleet, free_ports
 from hub.cli.output import EXIT_PARTIAL
 
 HUB = "hub"
@@ -59,7 +59,8 @@ class Deployment:
         """Make root, hub and edges under ``base`` and have everyone join; nothing runs yet. ``witnesses`` are those
         whose edges cosign the hub's log."""
         made = cls(base, partners, Fleet(base / "logs"))
-        made.ports = {name: free_port() for name in (HUB, *partners)}
+        names = (HUB, *partners)
+        made.ports = dict(zip(names, free_ports(len(names)), strict=True))
         fingerprint = must("init-root", str(made.home("root")))["fingerprint"]
         more = [argument for slug in partners for argument in ("--co-hosted", slug)]
         more += [argument for slug in witnesses for argument in ("--witness", slug)]

@@ -19,12 +19,14 @@ import requests
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Return so many TCP ports of the loopback interface, no two alike, that nobody listens on at this moment."""
+    with contextlib.ExitStack() as held:
+        # All are held until the last is found: one given back at once may be given out again.
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Running:
     log: Path
     process: subprocess.Popen[bytes]
 
-    def wait_healthy(self, seconds: float = 30.0) -> None:
+    def wait_healthy(self, seconds: float = 120.0) -> None:
         """Wait until ``/health`` answers. Raises ``MaillonError(UNAVAILABLE)`` when the process dies or stays mute."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
