@@ -142,3 +142,36 @@ def test_a_name_is_only_ever_a_name(name: str) -> None:
     scope = {"a": {name: {"b": 1}, "t": name}, name: "root"}
     for text in (f"a.{quoted}.b", f"a.[{quoted}][?@] | [0].b", f"a.{{{quoted}: t}}", f"{quoted}", f"a.t == `{quoted}`"):
         assert parse_expression(text, scope).get(scope) == jmespath.search(text, scope)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "x", "y"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    JSON_VALUES,
+    st.sampled_from(
+        ["a", "a.b", "a.b.c", "a[0]", "a[-1].b", "a[1]", "a || b", "a.b || a[0] || c", "a[0] || b.c", "a && b",
+         "a[].b", "a[?b == 'x'].c | [0]", "length(a || `[]`)", "a.{b: b, c: c}", "[a, b]"],
+    ),
+)  # fmt: skip
+def test_compiled_expressions_are_jmespath(value: Any, text: str) -> None:
+    scope = value if isinstance(value, dict) else {"a": value}
+    compiled = parse_expression(text, {"a", "b", "c"}).get
+    try:
+        expected = jmespath.search(text, scope)
+    except JMESPathError:
+        with pytest.raises(JMESPathError):
+            compiled(scope)
+        return
+    assert compiled(scope) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a.", "z", "a || z", "length(z)", "[a, z]", "{x: z}", "z[?a == 'x']"])
+def test_bad_expressions_are_refused_at_once(text: str) -> None:
+    with pytest.raises(ExpressionError):
+        parse_expression(text, {"a"})

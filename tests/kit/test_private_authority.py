@@ -26,7 +26,7 @@ from tests.kit.consortium import Consortium, folder, settings
 from tests.kit.tls import HERE, Authority, FarSide, https, proxy
 from tests.kit.world import TOKENISER
 from tests.live.caisse import HOUSEHOLD, QUOTIENT, partner
-from tests.live.test_live import People
+from tests.live.scenes import People
 
 ANSWER = json.dumps(HOUSEHOLD["payload"]).encode()
 ELSEWHERE = "api.example.fr"
