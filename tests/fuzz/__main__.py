@@ -1,7 +1,7 @@
-"""``python -m tests.fuzz SLUG --source FORMAT --minutes N``: fuzz one format, or ``--all`` of them in turn.
+"""``python -m tests.fuzz SLUG --source FORMAT --minutes N``: fuzz one format, ``--each-reader`` or ``--all`` in turn.
 
-What breaks is written to ``tests/fuzz/findings/`` and tried again by every test run. Coverage-guided with the extra
-``fuzz`` installed; blind mutation of the samples without it, or with ``--blind``.
+What breaks is written to ``tests/fuzz/findings/`` and tried again by every test run. Coverage-guided with the
+dependency group ``fuzz`` installed (``make fuzz`` does both); blind mutation of the samples without, or ``--blind``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 ATHERIS = importlib.util.find_spec("atheris") is not None
 MEMORY_MB = 600
+TOLD_EVERY = 30.0
 
 
 def say(line: str) -> None:
@@ -66,30 +68,49 @@ def run(slug: str, format_name: str, seconds: float, *, blind: bool, seed: int) 
 
     A process that libFuzzer ends early (a hang, too much memory) has left its input, and another takes over.
     """
+    say(f"{slug} {format_name}, for {seconds:.0f} s")
     start, tried, found = time.monotonic(), 0, 0
     while (left := seconds - (time.monotonic() - start)) > 1:
         more = ["--blind"] if blind else []
         command = [sys.executable, "-m", "tests.fuzz", slug, "--source", format_name, "--child", str(left)]
-        done = subprocess.run([*command, "--seed", str(seed), *more], capture_output=True, text=True, check=False)
-        counts = re.findall(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
+        told = _run([*command, "--seed", str(seed), *more], lambda: say(f"  {time.monotonic() - start:.0f} s"))
+        counts = re.findall(r"stat::number_of_executed_units:\s*(\d+)", told)
         tried += int(counts[-1]) if counts else 0
-        news = re.findall(r"^found: .*|^.*SUMMARY: .*", done.stderr, re.MULTILINE)
+        news = re.findall(r"^found: .*|^.*SUMMARY: .*", told, re.MULTILINE)
         found += len(news)
         seed += 1
         for line in news:
             say(f"  {line}")
         if not counts and not news:
-            raise SystemExit(done.stderr[-2000:])
+            raise SystemExit(told[-2000:])
     say(f"{slug} {format_name}: {tried:,} inputs in {seconds:.0f} s, {found} finding(s)")
     return tried, found
 
 
+def _run(command: list[str], still: Callable[[], None]) -> str:
+    """Return what ``command`` told on stderr; every ``TOLD_EVERY`` seconds of it, ``still`` is called."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while True:
+            try:
+                return process.communicate(timeout=TOLD_EVERY)[1]
+            except subprocess.TimeoutExpired:
+                still()
+            except BaseException:  # whoever stops this command stops its child too
+                process.kill()
+                raise
+
+
 def main() -> None:
     """Read the command line and fuzz."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz",
+        description=(__doc__ or "").splitlines()[0],
+        epilog="Example: python -m tests.fuzz caf --source rsa_mensuel --minutes 10. Exits with 1 where it found any.",
+    )
     parser.add_argument("slug", nargs="?")
     parser.add_argument("--source", help="the format; without it, each of the partner's in turn")
     parser.add_argument("--minutes", type=float, default=10.0, help="in total, shared between the formats")
+    parser.add_argument("--each-reader", action="store_true", help="one format of each reader, --minutes for each")
     parser.add_argument("--all", action="store_true", help="every format of every partner")
     parser.add_argument("--blind", action="store_true", help="mutate the samples at random, without atheris")
     parser.add_argument("--seed", type=int, default=1)
@@ -99,21 +120,25 @@ def main() -> None:
     if given.child:
         one(given.slug, given.source, given.child, blind=blind, seed=given.seed)
         return
-    if not given.all and not given.slug:
-        parser.error("SLUG, or --all")
+    if sum((bool(given.slug), given.all, given.each_reader)) != 1:
+        parser.error("SLUG, --each-reader or --all")
     partners = importlib.import_module("connectors.kit.partner")
     known = partners.discover([partners.bundled_directory()])
     wanted = [
         (slug, name)
         for slug, partner in known.items()
         for name in partner.formats
-        if given.all or (slug == given.slug and given.source in (None, name))
+        if not given.slug or (slug == given.slug and given.source in (None, name))
     ]
+    if given.each_reader:
+        wanted = list(
+            {type(known[slug].formats[name].reader): (slug, name) for slug, name in reversed(wanted)}.values()
+        )
     if not wanted:
         parser.error("no such partner or format")
     if blind and not given.blind:
-        say("without atheris (pip install maillon[fuzz]): blind mutation")
-    share = given.minutes * 60 / len(wanted)
+        say("without atheris (make fuzz installs it): blind mutation")
+    share = given.minutes * 60 / (1 if given.each_reader else len(wanted))
     totals = [run(slug, name, share, blind=blind, seed=given.seed) for slug, name in wanted]
     say(f"total: {sum(t for t, _ in totals):,} inputs, {sum(f for _, f in totals)} finding(s)")
     raise SystemExit(1 if any(found for _, found in totals) else 0)
