@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 HERE = "127.0.0.1"
+FAR = 60.0
+"""Seconds after which whatever has not come never will."""
 
 
 def _name(text: str) -> x509.Name:
@@ -127,10 +129,12 @@ def proxy(answer: str = "200 Connection established") -> Iterator[FarSide]:
 
     def carry(client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
-            client.settimeout(5)
+            client.settimeout(FAR)
             head = b""
             while not head.endswith(b"\r\n\r\n"):
-                head += client.recv(1)
+                if not (read := client.recv(1)):
+                    return
+                head += read
             first, *rest = head.decode("ascii").strip().split("\r\n")
             method, target, _ = first.split(" ")
             far.asked.append((f"{method} {target}", dict(line.split(": ", 1) for line in rest)))
@@ -139,7 +143,7 @@ def proxy(answer: str = "200 Connection established") -> Iterator[FarSide]:
             if not answer.startswith("200"):
                 return
             with socket.create_connection((host, int(port))) as server:
-                while readable := select.select([client, server], [], [], 5)[0]:
+                while readable := select.select([client, server], [], [], FAR)[0]:
                     for one in readable:
                         given = one.recv(65536)
                         if not given:
