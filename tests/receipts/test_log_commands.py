@@ -156,4 +156,6 @@ def test_an_export_says_nothing_of_anyone(home: Path, tmp_path: Path) -> None:
     words = [row[0] for row in connection.execute("SELECT DISTINCT partner FROM access_event")]
     connection.close()
     for word in (*persons, *words, "accompagnement_global", "granted"):
-        assert word.encode() not in everything
+        # Three letters turn up in random bytes now and then: a short word is looked for as a content would hold it.
+        looked_for = word if len(word) > 6 else f'"{word}"'
+        assert looked_for.encode() not in everything

@@ -139,4 +139,5 @@ def test_a_client_edge_from_end_to_end(tmp_path: Path) -> None:
         assert db.execute("SELECT count(*) FROM subject").fetchone() == (2,)
     log = "".join(file.read_text("utf-8", "replace") for file in (tmp_path / "run" / "logs").iterdir())
     assert "live:unanswered" in log
-    assert not re.search("berthelot|s3cr3t|22290001400016|08480", log, re.IGNORECASE)
+    # Five digits turn up in an instant or an id now and then: alone they are a birthplace.
+    assert not re.search(r"berthelot|s3cr3t|22290001400016|\b08480\b", log, re.IGNORECASE)

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 SHORTEST = 6
+SURE = 8
+"""From so many characters on a value is found anywhere; a shorter one only where a word begins or ends. Inside one it
+is more often chance: a hub's memory is full of base64url, where any six letters turn up once in two thousand looks."""
 _BLOCK = 1 << 24
 _OVERLAP = 512
 _SEPARATORS = re.compile(r"[\s'’-]+")
@@ -24,7 +27,8 @@ def spellings(value: str) -> set[str]:
 
 
 class Needles:
-    """The values to look for. Those shorter than :data:`SHORTEST` characters would match by chance and are left out."""
+    """The values to look for. Those shorter than :data:`SHORTEST` characters would match by chance and are left out,
+    those shorter than :data:`SURE` looked for with care."""
 
     def __init__(self, values: Iterable[str]) -> None:
         self.values: Sequence[str] = sorted({value for value in values if len(value.strip()) >= SHORTEST})
@@ -51,7 +55,7 @@ class Needles:
             texts.update(run[::2] for run in _WIDE_TEXT.findall(window))
             tail = window[-_OVERLAP:]
         haystack = b"\0".join(texts).lower()
-        return {number for number, form in self._forms if form in haystack}
+        return {number for number, form in self._forms if form in haystack and _stands_in(form, haystack)}
 
     def in_files(self, root: Path) -> dict[str, set[int]]:
         """Return, for each file under ``root`` that holds one, the numbers of the values found."""
@@ -67,6 +71,14 @@ class Needles:
         """Return the numbers of the values found in the writable memory of process ``pid`` (Linux ``/proc``)."""
         regions = (block for region in _writable_regions(pid) for block in (*_read_memory(pid, *region), b"\0"))
         return self.in_bytes(regions)
+
+
+def _stands_in(form: bytes, haystack: bytes) -> bool:
+    """Say whether ``form``, which is in ``haystack``, is there as more than a few letters of something else."""
+    if len(form) >= SURE:
+        return True
+    literal = re.escape(form)
+    return re.search(rb"(?<![0-9a-z_-])%b|%b(?![0-9a-z_-])" % (literal, literal), haystack) is not None
 
 
 def _writable_regions(pid: int) -> Iterator[tuple[int, int]]:
