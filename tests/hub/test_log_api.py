@@ -124,7 +124,9 @@ def test_the_public_part_says_nothing_of_anyone(
         get(world, path).data
         for path in ("/log/checkpoint", f"/log/tile/entries/000.p/{size}", f"/log/tile/0/000.p/{size}")
     )
-    for word in (*known.values(), str(granted["record_id"]), "departement", "accompagnement_global", "granted", "caf"):
+    # Three letters turn up in random bytes now and then: the slug as a content would hold it.
+    slug = '"caf"'
+    for word in (*known.values(), str(granted["record_id"]), "departement", "accompagnement_global", "granted", slug):
         assert word.encode() not in public
         assert b64url.encode(word.encode()).encode() not in public
 
@@ -238,11 +240,13 @@ def test_a_tile_as_it_was_stays_there(world: World, known: dict[str, str]) -> No
 
 
 def test_readers_together_are_bounded(tmp_path: Path) -> None:
-    world = World(tmp_path, log_requests_per_second=5)
-    answers = [get(world, "/log/checkpoint").status_code for _ in range(40)]
-    assert set(answers) == {200, 429}
-    assert answers[:10] == [200] * 10
-    problem(get(world, "/log/tile/0/000.p/1"), ErrorKind.TOO_MANY)
+    # One a second: a machine on which forty take forty seconds is not the one this is run on.
+    world = World(tmp_path, log_requests_per_second=1)
+    answers = [get(world, path) for _ in range(20) for path in ("/log/checkpoint", "/log/tile/0/000.p/1")]
+    assert [answer.status_code for answer in answers[:2]] == [200] * 2
+    assert {answer.status_code for answer in answers} == {200, 429}
+    for whole in (answers[::2], answers[1::2]):
+        problem(next(answer for answer in whole if answer.status_code == 429), ErrorKind.TOO_MANY)
 
 
 def test_a_bucket_fills_again() -> None:
