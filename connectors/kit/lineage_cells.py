@@ -10,6 +10,11 @@ NOTHING: Final = "–"
 _PERSON: Final = re.compile(r"(?<![\w.'])it\.")
 _WHOLE: Final = re.compile(r"(?<![\w.'])record\.")
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}"}
+_WIDTH: Final = 36
+"""Characters of a path that stand on one line."""
+_LONG: Final = re.compile(rf"\S{{{_WIDTH + 1},}}")
+BREAK: Final = "`<wbr>`"
+"""Ends a piece of code and begins the next one, where a line may end and nothing stands between."""
 _QUOTES: Final = frozenset("'\"`")
 
 
@@ -22,8 +27,20 @@ def bare(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return the expression ``text`` as code, a dash when there is none."""
-    return f"`{bare(text)}`" if text else NOTHING
+    """Return the expression ``text`` as code, a dash when there is none.
+
+    A long path may be broken after one of its dots: whole, it would push the columns beside it out of sight.
+    """
+    return f"`{_LONG.sub(_breakable, bare(text))}`" if text else NOTHING
+
+
+def _breakable(path: re.Match[str]) -> str:
+    found = [""]
+    for step in re.findall(r"[^.]*\.|[^.]+", path[0]):
+        if found[-1] and len(found[-1]) + len(step) > _WIDTH:
+            found.append("")
+        found[-1] += step
+    return BREAK.join(found)
 
 
 def pieces(sources: str) -> list[str]:
