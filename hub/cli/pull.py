@@ -13,6 +13,7 @@ from connectors.kit.assembly import Assembled
 from connectors.kit.edge import Edge
 from connectors.kit.pull import pull as pull_dossier
 from connectors.kit.runtime.clock import SystemClock
+from connectors.kit.transport import INDISPONIBLE, MAINTENANCE
 from consent.model import Attributes
 from hub.cli.output import EXIT_PARTIAL, clip, home_option, json_option, print_answer, table
 
@@ -52,7 +53,12 @@ def pull(
 ) -> None:
     """Ask for the dossier of a person this edge has registered; every value comes with its source and date.
 
-    The exit code is 4 when a source did not answer, or answered what had to be kept out.
+    \b
+    Exit codes:  0  every source answered, be it that it holds nothing or may not tell
+                 1  refused
+                 3  the hub did not answer
+                 4  in part: a source, or a field of one, is indisponible or in maintenance (asking again later may
+                    help), or what a source answered had to be kept out
 
     \b
     Example:  maillon pull --home departement --person D-1 --purpose accompagnement_global \\
@@ -81,8 +87,18 @@ def pull(
         "reports": reports,
     }
     print_answer(document, as_json, *lines(got))
-    if reports or any(gap["outcome"] in ("indisponible", "maintenance") for gap in got.dossier["gaps"]):
+    if is_partial(got):
         raise SystemExit(EXIT_PARTIAL)
+
+
+def is_partial(got: Assembled) -> bool:
+    """Return whether asking again later may bring more, from a source or for a field, or an answer was kept out.
+
+    An absence that lasts (no file, no right, not authorised) is an answer.
+    """
+    said = [gap["outcome"] for gap in got.dossier["gaps"]]
+    said += [statement.get("absence") for _, statement in statements(got.dossier)]
+    return bool(got.reports) or not {INDISPONIBLE, MAINTENANCE}.isdisjoint(said)
 
 
 def statements(dossier: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from hub.cli.demo.deployment import Deployment, Outcome, must, run_command
-from hub.cli.output import EXIT_REFUSED
+from hub.cli.output import EXIT_PARTIAL, EXIT_REFUSED
 from hub.cli.pull import statements
 from tests.live.caisse import HOUSEHOLD, QF, QUOTIENT, RIGHT, RSA, START, write_cases, write_partner
 
@@ -121,7 +121,9 @@ def test_a_client_edge_from_end_to_end(tmp_path: Path) -> None:
             assert got[QUOTIENT]["date_effet"] == "2026-01-01"
             assert got[QUOTIENT]["date_collecte"] <= time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             # 404 for a person the API does not know: told apart from "did not answer".
-            assert said(pull("D29-2"))[QUOTIENT]["absence"] == "sans_dossier"
+            unknown = pull("D29-2")
+            assert said(unknown)[QUOTIENT]["absence"] == "sans_dossier"
+            assert unknown.code == 0, "that there is nothing is an answer"
             # Another purpose, agreed to by the person: not the habilitation's, so the API is not even asked.
             before = calls()
             other = pull("D29-1", "prevention_expulsion_fsl")
@@ -134,6 +136,7 @@ def test_a_client_edge_from_end_to_end(tmp_path: Path) -> None:
         time.sleep(2)
         gone = pull("D29-1")
         assert said(gone)[QUOTIENT]["absence"] == "indisponible"
+        assert (gone.code, gone.document["dossier"]["gaps"]) == (EXIT_PARTIAL, [])
     with closing(sqlite3.connect(deployment.home("caisse") / "edge.db")) as db:
         assert db.execute("SELECT count(*) FROM fragment").fetchone() == (0,), "nothing of an answer is stored"
         assert db.execute("SELECT count(*) FROM subject").fetchone() == (2,)
