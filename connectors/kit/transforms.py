@@ -23,8 +23,9 @@ from connectors.kit.visible import visible
 Table = Mapping[str, Any]
 Transform = Callable[[Any, Table], Any]
 
-_FRENCH_DATE = re.compile(r"([0-3][0-9])/([01][0-9])/([0-9]{4})")
-_ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ][0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?")
+_TIME = r"(?:[T ][0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
+_FRENCH_DATE = re.compile(r"([0-3]?[0-9])([-/.])([01]?[0-9])\2([0-9]{4})" + _TIME)
+_ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})" + _TIME)
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
 _EUROS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?")
 _LARGEST = Decimal(10) ** 9
@@ -81,7 +82,7 @@ def calendar_date(value: Any, _: Table) -> str:
     if is_day(written):
         return written
     if found := _FRENCH_DATE.fullmatch(written):
-        written = f"{found[3]}-{found[2]}-{found[1]}"
+        written = f"{found[4]}-{found[3]:>02}-{found[1]:>02}"
     elif found := _ISO_DATE.fullmatch(written):
         written = found[1]
     try:
@@ -184,10 +185,10 @@ def integer(value: Any, _: Table) -> int:
 
 
 def money(value: Any, _: Table) -> int | float:
-    """Euros, to the cent: ``0001675.00`` and ``1 675,00`` are 1675."""
+    """Euros, to the cent: ``0001675.00`` and ``1 675,00 €`` are 1675."""
     if isinstance(value, str) and _EUROS.fullmatch(value):  # almost all of a stream's
         return float(value) if value.partition(".")[2].strip("0") else int(value.partition(".")[0])
-    number = _decimal(value)
+    number = _decimal(value.rstrip().removesuffix("€") if isinstance(value, str) else value)
     if -number.as_tuple().exponent > 2 and number != round(number, 2):  # type: ignore[operator]
         raise Refused(Reason.BAD_NUMBER, "centimes")
     return int(number) if number == number.to_integral_value() else float(round(number, 2))
@@ -333,9 +334,9 @@ def _latest(blocks: Any) -> list[dict[str, Any]]:
 
 
 def phone(value: Any, _: Table) -> str:
-    """A telephone number: digits alone, ``+`` before a country code; a number that was typed lost its first zero."""
+    """A telephone number: digits alone, ``+`` before a country code; nine digits lost their zero to a spreadsheet."""
     written = re.sub(r"[\s.()\u00a0\u202f-]", "", str(value))
-    written = f"0{written}" if isinstance(value, int) and len(written) == 9 else written
+    written = f"0{written}" if re.fullmatch("[1-9][0-9]{8}", written) else written
     written = f"+{written[2:]}" if written.startswith("00") else written
     if not re.fullmatch(r"\+?[0-9]{6,15}", written):
         raise Refused(Reason.BAD_VALUE, "telephone")

@@ -61,7 +61,12 @@ class Naive:
         as_of = self.moment("as_of", "calendar_date", scope) or collected
         if max(collected, as_of) > at + timedelta(days=31):
             raise Stop("as_of", Refused(Reason.BAD_DATE, "futur"))
-        people, refused = self.people(scope, record.position)
+        refused: list[Quarantined] = []
+        try:
+            people = self.people(scope, record.position, refused)
+        except Stop as stop:
+            yield from [*refused, entry(record.position, stop)]
+            return
         yield from refused
         for spec, own, stated, position in people:
             try:
@@ -80,11 +85,10 @@ class Naive:
         moment = datetime.fromisoformat(written)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
-    def people(self, scope: dict[str, Any], position: str) -> tuple[list[Any], list[Quarantined]]:
+    def people(self, scope: dict[str, Any], position: str, refused: list[Quarantined]) -> list[Any]:
         members = located("household", lambda: self.members(scope))
         links = self.document["tables"][self.format["household"]["links"]] if "household" in self.format else {}
         found: list[Any] = []
-        refused = []
         for spec in self.format["subjects"].values():
             if "when" in spec and not located("subjects", lambda spec=spec: holds(spec["when"], scope)):
                 continue
@@ -106,7 +110,7 @@ class Naive:
                 found.append((spec, own, stated, place))
         if "asked" in self.format:
             self.find_asked(scope, [own for spec, own, _, _ in found if not isinstance(spec["identity"], str)])
-        return found, refused
+        return found
 
     def members(self, scope: dict[str, Any]) -> list[Member]:
         found: list[Member] = []

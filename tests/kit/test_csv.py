@@ -108,6 +108,42 @@ def test_an_encoding_once_seen_is_kept() -> None:
     assert reasons(found) == [("line 3", Reason.ENCODING)]
 
 
+SAYS_NOTHING = (
+    "NULL",
+    "-",
+    "–",
+    "?",
+    "/",
+    "NR",
+    "n.r.",
+    "NC",
+    "N/A",
+    "NSP",
+    "Néant",
+    "NÉANT",
+    "non renseigné",
+)
+
+
+@pytest.mark.parametrize("cell", SAYS_NOTHING)
+def test_what_people_write_instead_of_nothing_says_nothing(cell: str) -> None:
+    assert records(read("csv", f"id;nom\n1; {cell} \n".encode(), CSV)) == [{"id": "1", "nom": None}]
+
+
+@pytest.mark.parametrize(
+    "cell", ["0", "0,00", "N", "Null", "NON", "Sans", "Nr 4", "-5", "X", "Narcisse", "Inconnue de tous"]
+)
+def test_what_says_something_is_kept(cell: str) -> None:
+    assert records(read("csv", f"id;nom\n1;{cell}\n".encode(), CSV)) == [{"id": "1", "nom": cell}]
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "#REF!", "#VALEUR!", "#NOM?", "#DIV/0!"])
+def test_a_failed_calculation_is_refused_and_is_no_value(cell: str) -> None:
+    found = read("csv", f"id;nom\n1;{cell}\n2;#4 rue X\n".encode(), CSV)
+    assert [(item.path, item.reason) for item in found if isinstance(item, Quarantined)] == [("/nom", Reason.CELL_TYPE)]
+    assert records(found) == [{"id": "2", "nom": "#4 rue X"}]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -118,7 +154,7 @@ def test_an_encoding_once_seen_is_kept() -> None:
 def test_csv_round_trip(rows: list[tuple[int, str]]) -> None:
     lines = ["id;nom", *(f'{number};"{name.replace(chr(34), chr(34) * 2)}"' for number, name in rows)]
     found = read("csv", "\n".join(lines).encode(), CSV)
-    said = [None if not name.strip() or name.strip() == "NULL" else name.strip() for _, name in rows]
+    said = [None if name.strip() in ("", "--", "—", *SAYS_NOTHING) else name.strip() for _, name in rows]
     said = [name for name in said if name is None or not is_formula(name)]
     assert [record["nom"] for record in records(found)] == said
 

@@ -219,6 +219,16 @@ def test_a_bad_member_leaves_the_others(mapping: FormatMapping) -> None:
     ]
 
 
+def test_why_the_person_asked_about_could_not_be_read_is_told(mapping: FormatMapping) -> None:
+    """Nothing proves whose the rest is: it is set aside, but not as if the source had mixed persons up."""
+    found = mapping.apply(household(parents=[ANNE | {"ne": "1980-02-31"}, PAUL]), AT)
+    assert [(item.position, item.path, item.reason) for item in found if isinstance(item, Quarantined)] == [
+        ("record 1, personne 1", "identite.date_naissance", Reason.BAD_DATE),
+        ("record 1", "demande", Reason.ANSWER_ABOUT_ANOTHER),
+    ]
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize("born", ["2026-01-16", "2026-02", "2031"])
 def test_no_one_is_born_tomorrow(mapping: FormatMapping, born: str) -> None:
     found = mapping.apply(household(enfants=[LENA | {"ne": born}]), AT)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.port import Quarantined, RawRecord, Reason
-from connectors.kit.readers.table import TableLine, Typed
+from connectors.kit.readers.table import Layout, TableLine, Typed
 from connectors.kit.readers.xlsx import XlsxReader, calendar, plain
 
 OPTIONS = {"columns": ["code", "nom"], "optional": ["montant", "jour"], "numbers": ["montant"], "dates": ["jour"]}
@@ -185,6 +185,19 @@ def test_merged_cells_below_the_headings_are_told() -> None:
     workbook = openpyxl.load_workbook(io.BytesIO(book(HEADINGS, ["1", "x"], ["2", "y"])))
     workbook.active.merge_cells("B2:B3")
     assert refusals(read(saved(workbook))) == [("document", "", Reason.MERGED_CELLS, "")]
+
+
+@pytest.mark.parametrize(("merged", "told"), [("A1:D1", 0), ("A2:B2", 0), ("A3:B3", 0), ("A4:B4", 1), ("B3:B4", 1)])
+def test_cells_merged_above_confirmed_headings_hide_nothing(merged: str, told: int) -> None:
+    """A title over the table, headings of groups over headings: where the headings stand is what was confirmed."""
+    workbook = openpyxl.load_workbook(io.BytesIO(book(["Registre"], ["Qui", None, "Quoi"], HEADINGS, ["1", "x", 2])))
+    workbook.active.merge_cells(merged)
+    layout = Layout(3, tuple(HEADINGS), {name: name for name in HEADINGS})
+    if merged == "A3:B3":  # of the headings themselves, the second is gone
+        layout = Layout(3, ("code", "", *HEADINGS[2:]), {name: name for name in HEADINGS if name != "nom"})
+    found = list(XlsxReader(OPTIONS).laid_out(layout).read(io.BytesIO(saved(workbook))))
+    assert [why for _, _, why, _ in refusals(found)] == [Reason.MERGED_CELLS] * told
+    assert len(records(found)) == 1
 
 
 def test_the_sheet_read_and_those_left_unread() -> None:

@@ -191,10 +191,10 @@ class Run:
                         asserted.append(about)
             if self._asked is not None and asserted:
                 self._find_asked(self._asked(data, data, None, [], {}, ""), asserted)
-        except At as at:
-            return [entry(position, at.path, at.refusal)]
+        except At as at:  # whose own entries are told too: the person asked about may be one of those not read
+            return [*found, entry(position, at.path, at.refusal)]
         except (Refused, JMESPathError) as error:
-            return [entry(position, path, refusal(error))]
+            return [*found, entry(position, path, refusal(error))]
         for person in people:
             try:
                 found += self._tell(data, person, instant, as_of)

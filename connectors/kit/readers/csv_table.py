@@ -2,7 +2,7 @@
 
 A line is parsed by itself, so that a stray quotation mark costs one record and not the rest of the file. Only a line
 that ends inside quotation marks goes on below, and only over lines that are too short to be somebody else's. Cells
-are trimmed; an empty cell and a literal ``NULL`` say nothing.
+are trimmed; an empty cell says nothing, nor do ``NULL`` and its like (``table``).
 """
 
 from __future__ import annotations

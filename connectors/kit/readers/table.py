@@ -1,7 +1,8 @@
 """What the table readers share (``csv``, ``xlsx``): one line of headings, one record a line, columns known in advance.
 
 The manifest names the columns in our own words; a confirmed matching (``connectors.kit.matching``) says which heading
-of a real file stands for each. Cells are trimmed; an empty cell and a literal ``NULL`` say nothing.
+of a real file stands for each. Cells are trimmed; an empty cell, a literal ``NULL`` and what people write where they
+know nothing (``-``, ``NR``, ``néant``…) say nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,14 @@ from connectors.kit.runtime.errors import ErrorKind, MaillonError
 
 _FORMULA: Final = re.compile(r"[=@].|[+-].*[(|!]", re.DOTALL)
 _MAY_RUN: Final = "=@+-"
+_NOTHING: Final = frozenset(
+    {"-", "--", "–", "—", "/", "?", "nr", "n.r.", "n/r", "nc", "n.c.", "n/c", "n/a", "nsp", "néant", "neant"}
+    | {"non renseigné", "non renseignée", "non communiqué", "non communiquée", "sans objet"}
+)
+"""What stands in a cell instead of nothing, whatever its case. A zero is none of them."""
+_LONGEST_NOTHING: Final = max(map(len, _NOTHING))
+_ERROR: Final = re.compile(r"#(?:N/A|REF!|NOM\?|NAME\?|VALEUR!|VALUE!|DIV/0!|NUL!|NULL!|NOMBRE!|NUM!)")
+"""What a spreadsheet that could not calculate a cell writes into a CSV."""
 _NUMBER_OR_PHONE: Final = re.compile(r"[+-][0-9 .,()/\u00a0\u202f-]*")
 
 
@@ -175,11 +184,13 @@ class TableReader(ABC):
         if isinstance(cell, Typed):
             refused = self._refused(column, cell)
             return cell.text if refused is None else refused
-        text = cell.strip() if cell else ""
-        if not text or text == "NULL":
+        text = said(cell)
+        if text is None:
             return None
         if len(text) > self.columns.max_cell:
             return Refusal(Reason.TOO_LARGE)
+        if text[0] == "#" and _ERROR.fullmatch(text):
+            return Refusal(Reason.CELL_TYPE, "error")
         return Refusal(Reason.FORMULA) if text[0] in _MAY_RUN and is_formula(text) else text
 
     def _names(self, row: Row) -> tuple[Sequence[str | None], list[Quarantined]]:
@@ -235,8 +246,10 @@ def _composed(text: str) -> str:
 
 def said(cell: str | None) -> str | None:
     """Return what a cell says, ``None`` when that is nothing."""
-    cell = (cell or "").strip()
-    return None if cell in {"", "NULL"} else cell
+    text = cell.strip() if cell else ""
+    if not text or text == "NULL" or (len(text) <= _LONGEST_NOTHING and text.casefold() in _NOTHING):
+        return None
+    return text
 
 
 def is_formula(text: str) -> bool:

@@ -61,7 +61,7 @@ class XlsxReader(TableReader):
             package = Package(stream)
             sheet, others = self._chosen(package)
             cells = _Cells(_shared(package), package.date_formats(), package.from_1904, self.columns.max_cell)
-            yield from _rows(package, sheet, cells)
+            yield from _rows(package, sheet, cells, self.layout.line if self.layout else 0)
             for place, other in others:
                 if next(_rows(package, other, cells), None) is not None:
                     yield Quarantined("document", "", Reason.UNREAD_SHEET, f"sheet {place}")
@@ -163,9 +163,12 @@ def plain(number: Decimal) -> str:
     return f"{rounded.normalize():f}" if rounded else "0"
 
 
-def _rows(package: Package, sheet: Sheet, cells: _Cells) -> Iterator[Row | Quarantined]:
-    """Yield every line that holds something; one entry at the end when cells below the first of them are merged."""
-    number = first = 0
+def _rows(package: Package, sheet: Sheet, cells: _Cells, headed: int = 0) -> Iterator[Row | Quarantined]:
+    """Yield every line that holds something; one entry at the end when cells below the headings are merged.
+
+    The headings are on the line ``headed``, 0 for the first that holds something.
+    """
+    number, first = 0, headed
     with package.part(sheet.part, _MAX_SHEET) as stream, reading():
         if stream is None:
             raise Unreadable(Reason.TRUNCATED, "sheet")

@@ -1,0 +1,57 @@
+"""One unreadable detail hides nothing else of somebody, and no list of dates is ordered by how they are written."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from connectors.kit.partner import bundled_directory
+from connectors.kit.port import Reason
+from tests.partners.test_every_case import Map, entries, fragments, said
+
+STREAM = bundled_directory() / "caf" / "samples" / "sample.rsa_mensuel.xml"
+
+
+@pytest.mark.parametrize("slug", ["caf", "msa"])
+@pytest.mark.parametrize(
+    ("element", "field"),
+    [
+        ("DDSITFAM", "foyer.situation_familiale"),
+        ("DDNATDRO", "droits.rsa.date_debut_droit"),
+        ("DTCLORSA", "droits.rsa.date_fin_droit"),
+    ],
+)
+def test_an_unreadable_date_of_the_stream_sets_itself_aside(mapped: Map, slug: str, element: str, field: str) -> None:
+    stream = STREAM if slug == "caf" else next((bundled_directory() / slug / "samples").glob("sample.rsa_mensuel.*"))
+    written = stream.read_text("windows-1252")
+    broken, count = re.subn(rf"<{element}>[^<]*</{element}>", f"<{element}>2020-00-00</{element}>", written)
+    if not count:
+        pytest.skip(f"no {element} in this partner's sample")
+    before, after = (mapped(slug, "rsa_mensuel", text.encode("windows-1252")) for text in (written, broken))
+    assert entries(before) == []
+    assert {(e.path, e.reason) for e in entries(after)} == {(field, Reason.BAD_DATE)}
+    assert [item.local_id for item in fragments(after)] == [item.local_id for item in fragments(before)]
+    for one, other in zip(fragments(before), fragments(after), strict=True):
+        lost = {path: each for path, each in said(one).items() if said(other).get(path) != each}
+        assert lost.keys() <= {field}
+
+
+ENROLMENT = {"est_inscrit": True, "regime_formation": {"code": "RF1"}}
+SCHOOLS = {"20/09/2019": "0750001A", "01/10/2023": "0290002B"}
+
+
+def test_the_latest_enrolment_is_not_the_one_with_the_latest_day_of_a_month(mapped: Map) -> None:
+    admissions = [ENROLMENT | {"date_debut": day, "etablissement_etudes": {"uai": u}} for day, u in SCHOOLS.items()]
+    who = {"nom_naissance": "AUBEPIN", "prenom": "MAELLE", "date_naissance": "2001-03-12"}
+    answer = {
+        "params": {"ine": "0123456789A"},
+        "status": 200,
+        "payload": {"data": {"identite": who, "admissions": admissions}},
+    }
+    found = mapped("mesri", "api_particulier_etudiant_v3", json.dumps(answer).encode())
+    assert [(e.path, e.reason, e.detail) for e in entries(found)] == [
+        ("/payload/data/admissions/0/date_debut", Reason.SCHEMA, "pattern")
+    ]
+    assert fragments(found) == []
