@@ -67,7 +67,7 @@ def test_what_cannot_be_played_is_said_in_one_line(tmp_path: Path, arguments: li
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 1
     assert message in done.stderr
