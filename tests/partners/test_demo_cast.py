@@ -18,16 +18,18 @@ TOKENISER = HmacTokeniser(b"the consortium's link key, 32 b.", 1)
 Held = dict[str, dict[str, TokenSet]]
 
 
+def filled(partner: PartnerFolder, folder: Path) -> EdgeStore:
+    """A store in ``folder`` with the partner's demo samples in it."""
+    store = EdgeStore.open(folder / "edge.db", b"k" * 32)
+    report = ingest(partner.samples("demo"), partner, store, TOKENISER, FakeClock())
+    assert not report.quarantined
+    return store
+
+
 @pytest.fixture(scope="module")
 def stores(partners: dict[str, PartnerFolder], tmp_path_factory: pytest.TempPathFactory) -> dict[str, EdgeStore]:
-    """Each partner's demo samples, ingested."""
-    found = {}
-    for slug, partner in partners.items():
-        store = EdgeStore.open(tmp_path_factory.mktemp(slug) / "edge.db", b"k" * 32)
-        report = ingest(partner.samples("demo"), partner, store, TOKENISER, FakeClock())
-        assert not report.quarantined
-        found[slug] = store
-    return found
+    """Each partner's demo samples, ingested: to be read, by every test of this module."""
+    return {slug: filled(partner, tmp_path_factory.mktemp(slug)) for slug, partner in partners.items()}
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +129,8 @@ def test_the_protected_spouse_never_stands_in_the_other_fragment(stores: dict[st
     assert not [path for path in sofia["statements"] if path.startswith("contact.")]
 
 
-def test_two_records_of_one_person_answer_as_one(stores: dict[str, EdgeStore], tmp_path: Path) -> None:
-    caf = stores["caf"]
+def test_two_records_of_one_person_answer_as_one(partners: dict[str, PartnerFolder], tmp_path: Path) -> None:
+    caf = filled(partners["caf"], tmp_path)  # its own: it is told refs
     stream, api = "2917046|LEGOFFDUVAL/MAELLEANNE/1987-03-14/F/", "LEGOFFDUVAL/MAELLEANNE/1987-03-14/F/29232"
     before = caf.fragment_of(stream)
     caf.set_ref(stream, "ref-of-maelle")
