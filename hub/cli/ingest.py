@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +11,8 @@ import click
 
 from connectors.kit import ingest as kit
 from connectors.kit.edge import Edge
+from connectors.kit.partner import SourceFile, bundled_directory
+from connectors.kit.readers.table import is_of_headings
 from connectors.kit.registration import Told, register_pending
 from connectors.kit.runtime.clock import SystemClock
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
@@ -69,11 +73,12 @@ def ingest_files(
             *(sources, partner, here.store, here.tokeniser, here.clock, progress), confirm_removals=confirm_removals
         )
         click.echo(err=True)
+        found = [row for digest in report.digests for row in here.store.quarantined(digest, _MOST_LISTED)]
         aside = [
             {"position": row.position, "path": row.path, "reason": row.reason.value, "detail": row.detail}
-            for digest in report.digests
-            for row in here.store.quarantined(digest, _MOST_LISTED)
+            for row in found
         ]
+        to_match = sources if any(is_of_headings(row.reason, row.detail) for row in found) else []
         told, unanswered = Told(), None
         try:
             if not no_register:
@@ -100,9 +105,23 @@ def ingest_files(
             for row in aside[:_MOST_SHOWN]
         ),
         *([f"… and {len(aside) - _MOST_SHOWN} more set aside: --json names all"] if len(aside) > _MOST_SHOWN else []),
+        *_to_be_matched(to_match, here, home),
     )
     if unanswered is not None:
         click.echo("The files are in the store; the same command again tells the hub.", err=True)
         raise unanswered
     if aside or report.removals_held or told.refused:
         raise SystemExit(EXIT_PARTIAL)
+
+
+def _to_be_matched(sources: Sequence[SourceFile], here: Edge, home: Path) -> list[str]:
+    """Return what to do about headings that are not those expected, the command ready to be run for one file."""
+    if not sources:
+        return []
+    folder = here.partner.path
+    whose = folder.name if folder.parent == bundled_directory() else str(folder)
+    formats = {source.format for source in sources}
+    file = str(sources[0].path) if len(sources) == 1 else "FILE"
+    source = ["--source", *formats] if len(formats) == 1 else []
+    command = ["maillon", "connector", "match", file, "--partner", whose, *source, "--home", str(home)]
+    return [f"headings that are not those expected: say once which is which, then ingest again: {shlex.join(command)}"]

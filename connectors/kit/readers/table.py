@@ -28,6 +28,12 @@ _NOTHING: Final = frozenset(
 _LONGEST_NOTHING: Final = max(map(len, _NOTHING))
 _ERROR: Final = re.compile(r"#(?:N/A|REF!|NOM\?|NAME\?|VALEUR!|VALUE!|DIV/0!|NUL!|NULL!|NOMBRE!|NUM!)")
 """What a spreadsheet that could not calculate a cell writes into a CSV."""
+_OF_HEADINGS: Final = frozenset(
+    {
+        *(Reason.MISSING_COLUMN, Reason.UNKNOWN_COLUMN, Reason.DUPLICATE_COLUMN),
+        *(Reason.WRONG_DELIMITER, Reason.UNREAD_SHEET),
+    }
+)
 _NUMBER_OR_PHONE: Final = re.compile(r"[+-][0-9 .,()/\u00a0\u202f-]*")
 
 
@@ -59,6 +65,14 @@ class TableLine:
     position: str
     names: tuple[str | None, ...]
     cells: Sequence[Cell]
+
+
+def is_of_headings(reason: Reason, detail: str) -> bool:
+    """Return whether a file was refused for its headings, which a confirmed matching may put right.
+
+    ``column_shift`` is said of a line too, which has too many cells or too few: then it names no column.
+    """
+    return reason in _OF_HEADINGS or (reason is Reason.COLUMN_SHIFT and bool(detail))
 
 
 class Refusal(NamedTuple):
