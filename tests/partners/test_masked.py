@@ -206,6 +206,30 @@ def test_a_part_of_a_quotient_that_cannot_be_read_is_named(mapped: Map, change: 
     assert "ressources.quotient_familial" in aside[0][0]
 
 
+@pytest.mark.parametrize(("slug", "caisse"), [("caf", "CNAF"), ("msa", "MSA")])
+def test_a_quotient_without_its_month_takes_nothing_of_the_person_asked_with_it(
+    mapped: Map, slug: str, caisse: str
+) -> None:
+    v3 = {
+        "data": {
+            "quotient_familial": QUOTIENT | {"fournisseur": caisse, "mois": None},
+            "enfants": [],
+            "adresse": ADDRESS,
+        }
+    }
+    address = {"numeroLibelleVoie": "3 RUE DES HALLES", "codePostalVille": "08300 RETHEL", "pays": "FRANCE"}
+    v2 = {"regime": caisse, "quotientFamilial": 650, "annee": 2026, "mois": None, "adresse": address, "enfants": []}
+    for name, payload in (("api_particulier_qf_v3", v3), ("api_particulier_qf_v2", v2)):
+        people, aside = answer(mapped, slug, name, payload)
+        (asked,) = people
+        assert said(asked) == {"foyer.nombre_enfants_a_charge": 0} | (
+            {"contact.adresse": ["3 RUE DES HALLES", "08300 RETHEL"], "contact.code_postal": "08300"}
+            if slug == "caf"
+            else {}
+        )
+        assert aside == [("ressources.quotient_familial", Reason.BAD_VALUE)]
+
+
 def test_a_quotient_without_its_value_is_not_incalculable(mapped: Map) -> None:
     data = {"allocataires": [MAELLE], "quotient_familial": {"fournisseur": "CNAF", "annee": 2026, "mois": 2}}
     entry = ("/payload/data/quotient_familial", Reason.SCHEMA)
