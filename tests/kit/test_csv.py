@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.kit.matching import propose
+from connectors.kit.partner import bundled_directory, discover
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers.csv_table import CsvReader
 from connectors.kit.readers.table import Layout, is_formula
@@ -175,6 +177,36 @@ def test_a_line_has_the_cells_the_standard_parser_finds(text: str, delimiter: st
 def test_a_line_beyond_what_the_standard_parser_takes_is_malformed() -> None:
     reader = CsvReader({"columns": ["a"], "max_line": 1_000_000})
     assert reader._cells("x" * (csv.field_size_limit() + 1)) is Reason.MALFORMED
+
+
+WRAPPED = '"N°\ndossier";Nom;"Né(e)\nle"\n'
+
+
+def test_headings_wrapped_in_a_spreadsheet_are_read() -> None:
+    partners = discover([bundled_directory()])
+    lines = '"Registre 2026\n' + WRAPPED.replace("Nom;", "Nom;Prénom;") + 'D1;Aubépin;Maëlle;12/03/1984\n"D2;x\n'
+    draft = propose(partners["ccas"].formats["domiciliations"], io.BytesIO(lines.encode()))
+    assert (draft.layout.line, draft.layout.columns["numero"]) == (2, "N°\ndossier")
+    rows = list(CsvReader({"columns": ["a"]}).laid_out(draft.layout).rows(io.BytesIO(lines.encode())))
+    assert rows == [
+        (1, Reason.MALFORMED),
+        (2, ["N°\ndossier", "Nom", "Prénom", "Né(e)\nle"]),
+        (5, ["D1", "Aubépin", "Maëlle", "12/03/1984"]),
+        (6, Reason.MALFORMED),
+    ]
+
+
+@pytest.mark.parametrize("first", ['"N°;Nom;Né', '"N°;Nom', '"Titre', '"Titre;x'])
+def test_a_quotation_mark_lost_above_takes_no_line_below_with_it(first: str) -> None:
+    """Neither the headings nor a person are taken for the rest of what stands over them."""
+    below = ["D1;Aubépin;1984", 'D2;Goff";1985', 'D3;"Petit";1986']
+    rows = list(CsvReader({"columns": ["a"]}).rows(io.BytesIO("\n".join([first, *below]).encode())))
+    assert rows == [
+        (1, Reason.MALFORMED),
+        (2, ["D1", "Aubépin", "1984"]),
+        (3, ["D2", 'Goff"', "1985"]),
+        (4, ["D3", "Petit", "1986"]),
+    ]
 
 
 @pytest.mark.parametrize(("confirmed", "sent"), [("NFC", "NFD"), ("NFD", "NFC")])

@@ -84,11 +84,15 @@ class CsvReader(TableReader):
             if text[:1] in blank and not text.strip(blank):
                 continue
             cells = self._cells(text)
-            if not width and not isinstance(cells, Reason):
-                width = len(cells) if self.layout is None or number >= self.layout.line else 0
-            elif cells is _MALFORMED and width and '"' in text:
+            if cells is _MALFORMED and '"' in text:
                 cells = self._cells_below(text, coming, ahead, encodings, width) or cells
+            if not width and not isinstance(cells, Reason):
+                width = len(cells) if self.layout is None or self._is_below(number) else 0
             yield number, cells
+
+    def _is_below(self, number: int) -> bool:
+        """Say whether a line is the headings or below them; of a file nobody has matched yet, none is known to be."""
+        return self.layout is not None and bool(self.layout.headings) and number >= self.layout.line
 
     def _decode(self, raw: bytes, encodings: list[str]) -> str | None:
         """Decode one line; the first line with an accent settles the encoding of the file (``encodings`` shrinks)."""
@@ -112,7 +116,8 @@ class CsvReader(TableReader):
         """Return the ``width`` cells of a line whose last quotation mark is closed on a line below, taking those.
 
         ``None``, and nothing is taken, when none does within ``MOST_LINES``, or when one of them has as many cells as
-        a record: two persons are never read as one. ``ahead`` holds what was looked at.
+        a record: two persons are never read as one. Headings tell the width (0): none that goes on below may hold what
+        separates cells, as any line of a table does. ``ahead`` holds what was looked at.
         """
         for place in range(MOST_LINES):
             if place == len(ahead):
@@ -122,12 +127,16 @@ class CsvReader(TableReader):
                 ahead.append(line)
             _, raw = ahead[place]
             more = None if raw is None else self._decode(raw, encodings)
-            if more is None or more.count(self._delimiter) >= width - 1 or len(text) + len(more) > self._max_line:
+            if more is None or len(text) + len(more) > self._max_line:
+                return None
+            if width and more.count(self._delimiter) >= width - 1:
                 return None
             text = f"{text}\n{more}"
             if '"' in more and text.count('"') % 2 == 0:
                 cells = self._cells(text)
-                if isinstance(cells, Reason) or len(cells) != width:
+                if isinstance(cells, Reason) or (width and len(cells) != width):
+                    return None
+                if not width and any("\n" in cell and self._delimiter in cell for cell in cells):
                     return None
                 for _ in range(place + 1):
                     ahead.popleft()
