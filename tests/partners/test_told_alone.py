@@ -38,6 +38,29 @@ def test_an_unreadable_date_of_the_stream_sets_itself_aside(mapped: Map, slug: s
         assert lost.keys() <= {field}
 
 
+@pytest.mark.parametrize(
+    ("column", "cell", "field", "reason"),
+    [
+        ("inscription", "00/00/0000", "emploi.inscription.date_debut", Reason.BAD_DATE),
+        ("categorie_inscription", "Z9", "emploi.inscription.categorie", Reason.BAD_VALUE),
+        ("dif_sante", "P", "emploi.freins.sante", Reason.UNKNOWN_CODE),
+        ("dif_transport", "oui", "emploi.freins.mobilite", Reason.UNKNOWN_CODE),
+    ],
+)
+def test_an_unreadable_cell_of_the_bulk_file_sets_itself_aside(
+    mapped: Map, column: str, cell: str, field: str, reason: Reason
+) -> None:
+    head, *lines = (
+        (bundled_directory() / "france_travail" / "samples" / "sample.demandeurs.csv").read_text().split("\n")
+    )
+    place = head.split(";").index(column)
+    broken = [";".join([*cells[:place], cell, *cells[place + 1 :]]) for line in lines if (cells := line.split(";"))[1:]]
+    found = mapped("france_travail", "demandeurs", "\n".join([head, *broken]).encode())
+    assert [(e.path, e.reason) for e in entries(found)] == [(field, reason)] * len(broken)
+    assert len(fragments(found)) == len(broken) > 1
+    assert not [item for item in fragments(found) if field in said(item)]
+
+
 ENROLMENT = {"est_inscrit": True, "regime_formation": {"code": "RF1"}}
 SCHOOLS = {"20/09/2019": "0750001A", "01/10/2023": "0290002B"}
 
