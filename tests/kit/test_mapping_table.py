@@ -8,7 +8,7 @@ import io
 import random
 import weakref
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
@@ -175,6 +175,28 @@ def test_plain_lines_are_not_left_to_the_run(monkeypatch: pytest.MonkeyPatch) ->
         told = [item for item in found if isinstance(item, SubjectFragment)]
         assert len(told) == len(plain)
     assert len(left) <= 3, [record.position for record in left]
+
+
+def test_of_a_file_of_refusals_one_batch_in_eight_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    native, (names, good) = by_column()["departement", "accompagnement"], sample_rows("departement", "accompagnement")
+    plain = [cell or "" for cell in good[0]]
+    wrong = [cell if name != "date_naissance" else "31/02/1984" for name, cell in zip(names, plain, strict=True)]
+    assert isinstance(native.reader, TableReader)
+    batch, looked, told = native.reader.at_once, list[int](), TableRun._told
+
+    def counted(self: TableRun, lines: Sequence[TableLine]) -> list[SubjectFragment | None]:
+        found = told(self, lines)
+        looked.append(found.count(None))
+        return found
+
+    monkeypatch.setattr(TableRun, "_told", counted)
+    found = list(map_stream(BytesIO(table(names, [wrong] * 20 * batch, ";")), native, AT))
+    assert (looked, len(found)) == ([batch] * 3, 20 * batch)
+    looked.clear()
+    # Refused lines are no excuse for long: after seven batches the plain ones are told again.
+    found = list(map_stream(BytesIO(table(names, [wrong] * batch + [plain] * 12 * batch, ";")), native, AT))
+    assert looked == [batch] + [0] * 5
+    assert sum(isinstance(item, SubjectFragment) for item in found) == 12 * batch
 
 
 def test_what_is_remembered_goes_with_its_stream_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
