@@ -92,6 +92,17 @@ def _meet(one: Sequence[str], other: Sequence[str]) -> bool | None:
     return not set(one).isdisjoint(other) if one and other else None
 
 
+def same_written(one: str, other: str) -> bool:
+    """Say whether two sources' texts tell the same: to the letter, but of two dates written with their separators the
+    day, as far as both know it; a time and its zone move none (DOMAIN §5).
+    """
+    if one == other:
+        return True
+    if one.isdigit() or other.isdigit():  # a number, whatever date its digits would make
+        return False
+    return _same_date(parse_birth_date(one)[0], parse_birth_date(other)[0]) or False
+
+
 def _same_date(one: PartialDate, other: PartialDate) -> bool | None:
     """Compare at the lower precision (DOMAIN §5)."""
     if not one.year or not other.year:

@@ -15,6 +15,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from connectors.kit import shared_parts
+from connectors.kit.dates import parse_birth_date
 from connectors.kit.households import Member, asked_about, links_of
 from connectors.kit.partner import PartnerFolder, _plugin
 from connectors.kit.port import Quarantined, RawRecord, Reason
@@ -26,6 +27,15 @@ IDENTITY = ["nom_naissance", "nom_usage", "prenoms", "sexe", "date_naissance"]
 IDENTITY += ["code_cog_insee_commune_naissance", "code_cog_insee_pays_naissance"]
 TRAITS = {"prenoms": "texts", "date_naissance": "birth_date", "sexe": "sex", "nir": "nir"}
 TRAITS |= {f"code_cog_insee_{place}_naissance": "insee_code" for place in ("commune", "pays")}
+
+
+def same(one: str, other: str) -> bool:
+    """The same text, or the same day as far as both tell it."""
+    if one == other or one.isdigit() or other.isdigit():
+        return one == other
+    left, right = (parse_birth_date(text)[0] for text in (one, other))
+    parts = [(left.year, right.year), (left.month, right.month), (left.day, right.day)]
+    return bool(left.year and right.year) and not [1 for a, b in parts if a and b and a != b]
 
 
 class Stop(Exception):  # noqa: N818
@@ -95,7 +105,7 @@ class Naive:
             chosen = located("subjects", lambda spec=spec: self.chosen(spec, scope, members))
             for one, other in spec.get("same", []):
                 left, right = search(one, scope), search(other, scope)
-                if not is_blank(left) and not is_blank(right) and str(left).strip() != str(right).strip():
+                if not is_blank(left) and not is_blank(right) and not same(str(left).strip(), str(right).strip()):
                     raise Stop("demande", Refused(Reason.ANSWER_ABOUT_ANOTHER))
             for member in chosen:
                 place = f"{position}, personne {member.place}" if member.place else position

@@ -61,6 +61,39 @@ def test_an_unreadable_cell_of_the_bulk_file_sets_itself_aside(
     assert not [item for item in fragments(found) if field in said(item)]
 
 
+BY_NUMBER_AND_DATE = [
+    ("2000-01-01", "2000-01-01T00:00:00+01:00", True),
+    ("2000-01-01T00:00:00+01:00", "2000-01-01", True),
+    ("01/01/2000", "2000-01-01", True),
+    ("2000-01-01", "2000-01-00", True),
+    ("2000-01-01", "1999-12-31T23:00:00Z", False),
+    ("2000-01-01", "2000-01-02T00:00:00+01:00", False),
+    ("2000-01-01", "2001-00-00", False),
+]
+
+
+@pytest.mark.parametrize(("asked", "answered", "is_same"), BY_NUMBER_AND_DATE)
+def test_a_jobseeker_asked_by_birth_date_is_not_another_for_how_it_is_written(
+    mapped: Map, asked: str, answered: str, is_same: bool
+) -> None:
+    question = {"nir": "1000129232001", "dateNaissance": asked}
+    who = {"nom": "AUBEPIN", "prenom": "PAUL", "sexe": "M", "dateNaissance": answered, "identifiant": "1234567A"}
+    answer = {"params": question, "status": 200, "payload": who | {"codeCategorieInscription": 1}}
+    found = mapped("france_travail", "api_particulier_statut_v2", json.dumps(answer).encode())
+    assert [item.identity_traits["date_naissance"] for item in fragments(found)] == (
+        [answered[:10].removesuffix("-00")] if is_same else []
+    )
+    assert [e.reason for e in entries(found)] == ([] if is_same else [Reason.ANSWER_ABOUT_ANOTHER])
+
+
+def test_numbers_are_compared_to_the_letter(mapped: Map) -> None:
+    """Whatever day their digits would be in another order."""
+    told = {"identifiant": "03051990", "dateInscription": "2026-01-05"}
+    answer = {"params": {"identifiant": "19900503"}, "status": 200, "payload": told}
+    found = mapped("france_travail", "api_particulier_statut_v2", json.dumps(answer).encode())
+    assert [e.reason for e in entries(found)] == [Reason.ANSWER_ABOUT_ANOTHER]
+
+
 ENROLMENT = {"est_inscrit": True, "regime_formation": {"code": "RF1"}}
 SCHOOLS = {"20/09/2019": "0750001A", "01/10/2023": "0290002B"}
 

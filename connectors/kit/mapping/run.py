@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit.households import Forms, Member, asked_about, links_of
+from connectors.kit.households import Forms, Member, asked_about, links_of, same_written
 from connectors.kit.mapping.code import (
     Applies,
     At,
@@ -311,4 +311,4 @@ def _evaluate(get: Callable[[Json], Any], record: Json, **own: Any) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return is_blank(one) or is_blank(other) or str(one).strip() == str(other).strip()
+    return is_blank(one) or is_blank(other) or same_written(str(one).strip(), str(other).strip())
