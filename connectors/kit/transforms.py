@@ -27,6 +27,7 @@ _TIME = r"(?:[T ][0-9:.,]+(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?"
 _FRENCH_DATE = re.compile(r"([0-3]?[0-9])([-/.])([01]?[0-9])\2([0-9]{4})" + _TIME)
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})" + _TIME)
 _ISO_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])")
+_COMMUNE = re.compile("(?!99)[0-9][0-9AB][0-9]{3}")
 _EUROS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,2})?")
 _LARGEST = Decimal(10) ** 9
 
@@ -233,6 +234,8 @@ def first_code(value: Any, table: Table) -> Any:
 
 def insee_code(value: Any, _: Table) -> str | None:
     """A commune or country code; a file that made a number of ``08480`` gets the zero back."""
+    if isinstance(value, str) and len(value) == 5 and value.isascii() and value.isalnum():  # almost all
+        return value
     written = text(value, {})
     # Its length first: almost all have the five characters, and a pattern is slower to say no than that.
     return written.zfill(5) if written and len(written) in (3, 4) and re.fullmatch("[0-9]+", written) else written
@@ -242,6 +245,18 @@ def birthplace_code(value: Any, _: Table) -> str | None:
     """The code of a commune; a place in words (``Sainte-Marie``) has none."""
     written = insee_code(value, {})
     return written if written and (written.isdecimal() or written.startswith(("2A", "2B"))) else None
+
+
+def birth_commune(value: Any, _: Table) -> str | None:
+    """The code of the commune of birth; a country's (``99…``), which many write in its place, is none."""
+    written = insee_code(value, {})
+    return None if written and written.startswith("99") else written
+
+
+def birth_country(value: Any, _: Table) -> str | None:
+    """The code of the country of birth, ``99…``; a commune's, which may stand in the same place, is none."""
+    written = insee_code(value, {})
+    return None if written and _COMMUNE.fullmatch(written) else written
 
 
 def surname_of_two(value: Any, _: Table) -> str:
@@ -372,7 +387,19 @@ BUILT_IN: Final[Mapping[str, Transform]] = MappingProxyType(
         for function in (
             *(text, as_is, calendar_date, month, first_of_month, instant, birth_date, birth_date_parts),
             *(birth_date_or_parts, birth_date_typed, boolean, integer, decimal, money, address_lines, code, codes, sex),
-            *(texts, joined, first_code, insee_code, birthplace_code, surname_of_two, given_of_two, nir, matricule_caf),
+            *(
+                texts,
+                joined,
+                first_code,
+                insee_code,
+                birthplace_code,
+                birth_commune,
+                birth_country,
+                surname_of_two,
+                given_of_two,
+                nir,
+                matricule_caf,
+            ),
             *(latest_resources, protected_resources, phone, postal_code, civil_key),
         )
     }

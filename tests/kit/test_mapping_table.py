@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from connectors.kit.mapping import stream as mapping_stream
 from connectors.kit.mapping.columns import KEPT, LONGEST
-from connectors.kit.mapping.expression_reach import members_read
+from connectors.kit.mapping.expression_reach import members_read, members_said_first
 from connectors.kit.mapping.expressions import parse_expression
 from connectors.kit.mapping.rules import SCOPE
 from connectors.kit.mapping.run import Run, SubjectFragment
@@ -210,7 +210,10 @@ def test_what_is_remembered_goes_with_its_stream_and_is_bounded(monkeypatch: pyt
 
         def told(self, lines: Any) -> Any:
             found = super().told(lines)
-            memories = [each.reading.memory for each in (*self._rules.traits, *self._rules.fields)]
+            readings = [each.reading for each in (*self._rules.traits, *self._rules.fields)]
+            memories = [
+                one.memory for each in readings for one in (each.readings if hasattr(each, "readings") else [each])
+            ]
             most.append(max(map(len, memories)))
             assert all(len(text) <= LONGEST for memory in memories for text in memory if isinstance(text, str))
             return found
@@ -279,6 +282,24 @@ def test_a_schema_that_ties_members_is_asked_whole() -> None:
 )
 def test_the_members_an_expression_reads(text: str, members: set[str] | None) -> None:
     assert members_read(parse_expression(text, SCOPE)) == members
+
+
+@pytest.mark.parametrize(
+    ("text", "members"),
+    [
+        ("record.a", ["a"]),
+        ("it.b || record.a", ["b", "a"]),
+        ("record.a || record.b || record.c", ["a", "b", "c"]),
+        ("record.a || 'x'", []),
+        ("record.a && record.b", []),
+        ("record.a.b || record.c", []),
+        ("record.a | @", []),
+        ("record", []),
+        ("identite.a || record.b", []),
+    ],
+)
+def test_the_members_of_which_an_expression_says_the_first(text: str, members: list[str]) -> None:
+    assert members_said_first(parse_expression(text, SCOPE)) == members
 
 
 class Shouting(CsvReader):

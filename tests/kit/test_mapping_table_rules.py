@@ -23,7 +23,7 @@ from connectors.kit.transforms import BUILT_IN, Refused
 from schemas import registry
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
-COLUMNS = ("cle", "role", "nom", "prenom", "ne", "tel", "etat", "date", "autre", "vue")
+COLUMNS = ("cle", "role", "nom", "prenom", "ne", "tel", "etat", "date", "autre", "vue", "mel", "second")
 MAPPING = """
 [tables.etats]
 A = "accueil"
@@ -52,6 +52,7 @@ date_naissance = "record.ne"
 "accompagnement.referent" = { from = ["record.prenom", "record.autre"], with = "joined", date_effet = "record.date" }
 "accompagnement.organisme_referent" = { from = "record.cle", when = "record.role == 'T'" }
 "identifiants.id_si_departement" = { from = "record.cle", with = "unzeroed" }
+"contact.email" = { from = "record.mel || record.second", absent = "non_renseigne" }
 "accompagnement.contrat_engagement.date" = { from = "record.date", with = "calendar_date" }
 """
 LOCAL_IDS = (
@@ -61,6 +62,7 @@ LOCAL_IDS = (
     '[{ from = "identite", with = "initial" }]',
     '["record.vue", "record.absent"]',
     '["record.cle", { from = "record.role", table = "chiffres" }]',
+    '["record.vue || record.cle"]',
 )
 SCHEMA = {
     "type": "object",
@@ -71,6 +73,8 @@ SCHEMA = {
         "role": {"enum": ["T", "X", None]},
         "autre": {"type": ["string", "null"], "minLength": 2},
         "vue": {"type": ["string", "null"]},
+        "mel": {"type": ["string", "null"], "pattern": "@"},
+        "second": {"type": ["string", "null"], "maxLength": 12},
     },
 }
 CELLS: Mapping[str, tuple[str, ...]] = {
@@ -84,6 +88,8 @@ CELLS: Mapping[str, tuple[str, ...]] = {
     "date": ("", "2025-06-10", "10/06/2025", "2025-02-30"),
     "autre": ("", "Bis", "b", "\x07x"),
     "vue": ("", "2026-01-09", "2026-01-10", "2027-01-01", "hier"),
+    "mel": ("", "a@exemple.fr", "a@@", "a"),
+    "second": ("", "b@exemple.fr", "b", "longue@exemple.fr"),
 }
 
 

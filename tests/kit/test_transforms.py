@@ -70,6 +70,13 @@ from connectors.kit.transforms import BUILT_IN, Refused
         ("birthplace_code", 8480, {}, "08480"),
         ("birthplace_code", "2B033", {}, "2B033"),
         ("birthplace_code", "Sainte-Marie", {}, None),
+        ("birth_commune", "2B033", {}, "2B033"),
+        ("birth_commune", 1004, {}, "01004"),
+        ("birth_commune", "99352", {}, None),
+        ("birth_country", "99352", {}, "99352"),
+        ("birth_country", "2A004", {}, None),
+        ("birth_country", 1004, {}, None),
+        ("birth_country", "France", {}, "France"),  # left to the dossier's schema, which refuses it by name
         ("first_code", [None, {}, "x", 404, "b"], {"404": "v", "b": "w"}, "v"),
         ("surname_of_two", " DUPONT  JEAN ", {}, "DUPONT"),
         ("given_of_two", "DUPONT JEAN", {}, ["JEAN"]),

@@ -18,6 +18,17 @@ def members_read(expression: Expression) -> frozenset[str] | None:
         return None
 
 
+def members_said_first(expression: Expression) -> list[str]:
+    """Return the members of which ``expression`` (``record.a || record.b``) says the first that says something.
+
+    One for ``record.a``; none for an expression that says anything else.
+    """
+    try:
+        return _said_first(expression.parsed.parsed)
+    except _MoreError:
+        return []
+
+
 class _MoreError(Exception):
     """It looks at more than members of the record."""
 
@@ -36,6 +47,15 @@ def _read(node: Any) -> set[str]:
         return _read(children[0])
     elif kind in ("literal", "expref"):  # an ``&`` expression is read on each item of a list
         return set()
+    raise _MoreError
+
+
+def _said_first(node: Any) -> list[str]:
+    kind, children = node["type"], node["children"]
+    if kind == "or_expression":
+        return [member for child in children for member in _said_first(child)]
+    if kind == "subexpression" and [child["type"] for child in children] == ["field", "field"]:
+        return sorted(_read(node))
     raise _MoreError
 
 

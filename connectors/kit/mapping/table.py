@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from connectors.kit.mapping.rules import Value
 from connectors.kit.mapping.run import Run, SubjectFragment
-from connectors.kit.mapping.table_rules import Aside, Cells, Reading, TableRules, Told, table_rules
+from connectors.kit.mapping.table_rules import AnyReading, Aside, Cells, TableRules, Told, table_rules
 from connectors.kit.partner import Format
 from connectors.kit.port import Json
 from connectors.kit.readers.table import TableLine, TableReader
@@ -70,7 +70,7 @@ class TableRun:
         if not self._begun:
             self._begin(since)
         said = {told.name: told.reading.of(cells, count) for told in (*rules.traits, *rules.fields)}
-        keys = [part.of(cells, count) for part in rules.local_id if isinstance(part, Reading)]
+        keys = [part.of(cells, count) for part in rules.local_id if isinstance(part, AnyReading)]
         unread = [reading.of(cells, count) for reading in rules.unread]
         left: Iterable[bool] = repeat(False, count)
         if aside.met:
@@ -93,7 +93,7 @@ class TableRun:
             )
         ]
 
-    def _begin(self, since: Mapping[Reading, Sequence[Any]]) -> None:
+    def _begin(self, since: Mapping[AnyReading, Sequence[Any]]) -> None:
         """Make statements true since what the first line is: in most files, so are all."""
         self._begun = True
         for told in self._rules.fields:
@@ -118,7 +118,7 @@ class TableRun:
             _values(said[part.name])
             if isinstance(part, Told)
             else next(keys)
-            if isinstance(part, Reading)
+            if isinstance(part, AnyReading)
             else [_read(part, identite) for identite in identities]
             for part in self._rules.local_id
         ]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from connectors.kit.mapping.code import FORMS, absent, aware, holds
 from connectors.kit.mapping.columns import KEPT, LONGEST, Judge
-from connectors.kit.mapping.expression_reach import members_read
+from connectors.kit.mapping.expression_reach import members_read, members_said_first
 from connectors.kit.mapping.expressions import Expression
 from connectors.kit.mapping.rules import IDENTITY_FIELDS, FieldRule, Subject, Value
 from connectors.kit.mapping.run import FormatMapping, Run
@@ -85,6 +85,28 @@ class Reading:
         return list(map(self.memory.__getitem__, zip(*(cells[name] for name in self.columns), strict=True)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FirstSaid:
+    """What the first of several cells that says something means: each column read by itself, for it repeats more."""
+
+    readings: tuple[Reading, ...]
+    """Each of one column; ``_BLANK`` is given for a cell that says nothing, but by the last."""
+    aside: Aside
+
+    def of(self, cells: Mapping[str, Sequence[Cell]], count: int) -> list[Any]:
+        """Return what it says of each of ``count`` lines, ``aside`` where any of the cells is."""
+        *before, last = self.readings
+        found = last.of(cells, count)
+        for reading in reversed(before):
+            pairs = zip(reading.of(cells, count), found, strict=True)
+            found = [then if said is _BLANK or then is self.aside else said for said, then in pairs]
+        return found
+
+
+AnyReading = Reading | FirstSaid
+_BLANK: Final = object()
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """One trait or one dossier field. Its ``reading`` gives ``(value, statement)``, the same two for the same cells.
@@ -96,10 +118,10 @@ class Told:
     """Of a trait its own, of a field its path."""
     path: str | None
     """Where the statement stands; of a trait that the source does not state, nowhere."""
-    reading: Reading
+    reading: AnyReading
     form: Json
     """A statement without its value: how the next one is made, true since what it says."""
-    since: Reading | None = None
+    since: AnyReading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +129,10 @@ class TableRules:
     """All that is said of a line."""
 
     aside: Aside
-    as_of: Reading | None
+    as_of: AnyReading | None
     traits: tuple[Told, ...]
     fields: tuple[Told, ...]
-    local_id: tuple[Told | Reading | Value, ...]
+    local_id: tuple[Told | AnyReading | Value, ...]
     """A :class:`Told` is one of the fields; a :class:`Value` is read of the traits."""
     unread: tuple[Reading, ...]
     """Of columns that no rule looks at: whether their cells are what they may be."""
@@ -163,9 +185,9 @@ class _Rules:
         self._aside = aside
         self._looked_at: set[str] = set()
         self._alike: dict[object, Told] = {}
-        self._since: dict[int, Reading] = {}
+        self._since: dict[int, AnyReading] = {}
 
-    def moment(self, value: Value) -> Reading:
+    def moment(self, value: Value) -> AnyReading:
         aside, latest = self._aside, self._run.latest
 
         def then(written: str) -> Any:
@@ -214,12 +236,12 @@ class _Rules:
         form = {"valeur": None, "date_effet": None, "base_legale": base_legale}
         return form | {"source": self._mapping.source, "date_collecte": instant}
 
-    def _since_when(self, value: Value) -> Reading:
+    def _since_when(self, value: Value) -> AnyReading:
         if id(value) not in self._since:
             self._since[id(value)] = self._reading(value, registry.provenance_validator("date_effet").accepts)
         return self._since[id(value)]
 
-    def part_of_id(self, value: Value) -> Told | Reading | Value:
+    def part_of_id(self, value: Value) -> Told | AnyReading | Value:
         if not value.several and value.sources[0].text == "identite":
             return value
         return self._alike.get(_meant(value)) or self._reading(value, None)
@@ -231,7 +253,7 @@ class _Rules:
         then: Callable[[Any], Any] | None = None,
         when: Expression | None = None,
         nothing: Any = None,
-    ) -> Reading:
+    ) -> AnyReading:
         """Make the reading of a value: ``then`` what it means is made of a value, ``nothing`` of none."""
         columns = tuple(name for name in self._named(value, when) if name in self._columns)
         self._looked_at.update(columns)
@@ -251,23 +273,32 @@ class _Rules:
             scope = {"record": record, "it": record}
             return meaning(value.raw(scope)) if when is None or holds(when.get(scope)) else None
 
-        if when is not None or not columns or not _is_one_cell(value):
+        members = [] if value.several or when is not None else members_said_first(value.sources[0])
+        members = [name for name in members if name in self._columns]
+        if not members:
             return Reading(columns, Memory(of_cells, aside))
-        said_by, fits = cells[0].said, cells[0].fits
-        blank = nothing if cells[0].blank is None else aside
 
-        def of_cell(cell: Any) -> Any:  # ``Cells.read`` and ``meaning``, without their calls
-            raw = said_by(cell)
-            if raw is None:
-                return blank
-            if type(raw) is not str or not fits(raw):
-                return aside
-            said = (raw.strip() or None) if plain and raw.isascii() and raw.isprintable() else read(raw)
-            if said is not None and judge is not None and not judge(said):
-                return aside
-            return nothing if said is None else said if then is None else then(said)
+        def of_one(name: str, otherwise: Any) -> Reading:
+            """Make the reading of a column, ``otherwise`` where its cell says nothing."""
+            said_by, fits = self._columns[name].said, self._columns[name].fits
+            blank = otherwise if self._columns[name].blank is None else aside
 
-        return Reading(columns, Memory(of_cell, aside))
+            def of_cell(cell: Any) -> Any:  # ``Cells.read`` and ``meaning``, without their calls
+                raw = said_by(cell)
+                if raw is None:
+                    return blank
+                if type(raw) is not str or not fits(raw):
+                    return aside
+                said = (raw.strip() or None) if plain and raw.isascii() and raw.isprintable() else read(raw)
+                if said is not None and judge is not None and not judge(said):
+                    return aside
+                return nothing if said is None else said if then is None else then(said)
+
+            return Reading((name,), Memory(of_cell, aside))
+
+        *before, last = members
+        readings = (*(of_one(name, _BLANK) for name in before), of_one(last, nothing))
+        return FirstSaid(readings, aside) if before else readings[0]
 
     def unread(self) -> Iterator[Reading]:
         for name in self._columns:
@@ -295,7 +326,7 @@ def _meant(value: Value) -> object:
 def _is_one_cell(value: Value) -> bool:
     """Say whether a value is what one member of the record says, as it stands."""
     source = value.sources[0]
-    return not value.several and source.text in (f"record.{name}" for name in members_read(source) or ())
+    return not value.several and len(members_said_first(source)) == 1
 
 
 def _is_short(cells: Any) -> bool:
