@@ -7,78 +7,15 @@ The columns are those of ``maillon index link``.
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import random
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
+from bench.population_names import ABROAD, ALIKE, BY_EAR, PARTICLES, WOMEN, Names
+
 COLUMNS = ("rec_id", "nir", "birth_name", "usage_name", "given_names", "birth_date", "sex", "birth_place")
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-_BEGIN = _words(
-    "Ba Be Ber Bi Bo Bour Bra Ca Char Che Cla Cou Da Del Do Dra Fa Fer Fou Ga Ger Gi Gra Gui Ha Jo La Lan Le "
-    "Ma Mar Mer Mo Na Ni Pa Per Pi Plou Poi Pra Quen Ra Ri Ro Sa Sau Ser Ta The Tou Tri Va Ver Vi"
-)
-_MIDDLE = _words("ba bi bou can ce chi da de di fo ga gi la le li lo ma me mi mo na ni no pe qui ra ri ro sa ti vi")
-_END = _words(
-    "bert caud chon court deau din doux fert gnac gny guet land let lier lin min mont nard net quet raud reau rel ret "
-    "rier rin sson tard teau tel thier tier tin ton ty val vet vin zac"
-)
-_PARTICLES = _words("Le La Du De Des")
-_COMMON = _words(
-    "Martin Bernard Petit Robert Richard Durand Dubois Moreau Laurent Simon Michel Lefebvre Leroy Roux David "
-    "Bertrand Morel Fournier Girard Bonnet Dupont Lambert Fontaine Rousseau Vincent Muller Lefèvre Faure "
-    "Garcia Lopez Martinez Perrin Robin Clément Morin Nicolas Henry Roussel Mathieu Gautier Masson Marchand"
-)
-_ABROAD = {
-    "99350": (
-        _words("Alaoui Bennani Idrissi Cherkaoui Tazi Berrada"),
-        _words("Khadija Fatima Naima"),
-        _words("Hassan Driss Youssef"),
-    ),
-    "99352": (
-        _words("Haddad Khelifi Saidi Bouzid Mansouri"),
-        _words("Farida Yamina Leila"),
-        _words("Karim Mohamed Ahmed"),
-    ),
-    "99341": (
-        _words("Diallo Traore Ndiaye Fall Diop"),
-        _words("Aminata Fatou Aissatou"),
-        _words("Mamadou Ousmane Ibrahima"),
-    ),
-    "99139": (
-        ("Da Silva", "Pereira", "Dos Santos", "Ferreira"),
-        _words("Maria Teresa Rosa"),
-        _words("Carlos Manuel Antonio"),
-    ),
-}
-_WOMEN = _words(
-    "Marie Jeanne Catherine Françoise Monique Sylvie Nathalie Isabelle Sandrine Stéphanie Céline Julie Léa Manon "
-    "Emma Chloé Louise Jacqueline Nicole Martine Valérie Sophie Aurélie Élodie Laura Pauline Claire Denise Simone "
-    "Michèle Brigitte Christine Annie Dominique Véronique Corinne Patricia Odette Yvette Lucie Alice Juliette "
-    "Noémie Mathilde Marion Anaïs Sarah Inès Jade Rose Agathe Élise Solène Gaëlle Maëlle Marie-Anne Marie-Claire "
-    "Marie-Laure Anne-Marie Anne-Sophie Béatrice Delphine Virginie Estelle Fabienne Geneviève Huguette Josette Liliane"
-)
-_MEN = _words(
-    "Jean Pierre Michel André Philippe Alain Bernard Jacques Daniel Patrick Christian Gérard Claude Nicolas Christophe "
-    "Thomas Julien Alexandre Maxime Lucas Hugo Louis Léo Noé Noël Denis Martin Paul Luc Antoine Guillaume Olivier "
-    "Éric Laurent Stéphane Pascal Thierry Bruno Didier Marc Serge Roger Marcel René Robert Henri Georges Émile Gabriel "
-    "Arthur Jules Adam Raphaël Mathis Clément Romain Benoît Adrien Sébastien Fabrice Yves Yann Gwenaël Jean-Paul "
-    "Jean-Pierre Jean-François Jean-Luc Jean-Marie Pierre-Yves Édouard Frédéric Grégoire Honoré Joseph Léon Maurice"
-)
-_ALIKE = (
-    ("Louis", "Louise"), ("Léo", "Léa"), ("Martin", "Martine"), ("Michel", "Michèle"), ("Denis", "Denise"),
-    ("Julien", "Julie"), ("Noé", "Noël"), ("Marie", "Maria"), ("Luc", "Lucas"), ("Jean-Paul", "Jean-Pierre"),
-    ("Marie-Anne", "Marie-Laure"), ("Élise", "Éloïse"), ("Manon", "Marion"), ("Pascal", "Pascale"), ("Simon", "Simone"),
-)  # fmt: skip
-_BY_EAR = (("ph", "f"), ("th", "t"), ("ll", "l"), ("ss", "s"), ("qu", "k"), ("ai", "e"), ("y", "i"), ("eau", "au"))
 
 
 @dataclass(frozen=True)
@@ -112,45 +49,13 @@ class Files:
         return {(rec_id, of_b[person]) for rec_id, person in of_a if person in of_b}
 
 
-class _Names:
-    """Names and their shares: a few hundred common surnames, thousands that few bear, some in no table."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        built: dict[str, None] = {}
-        while len(built) < 24_000:
-            name = rng.choice(_BEGIN) + (rng.choice(_MIDDLE) if rng.random() < 0.5 else "") + rng.choice(_END)
-            if rng.random() < 0.06:
-                name = f"{rng.choice(_PARTICLES)} {name}"
-            built.setdefault(name)
-        surnames = [*_COMMON, *built]
-        self._surnames = surnames
-        self._weights = list(itertools.accumulate(1 / (rank + 60) for rank in range(len(surnames))))
-        total = self._weights[-1]
-        # The last names are in no table: nobody counted them.
-        self.surname_shares = {name: 1 / (rank + 60) / total for rank, name in enumerate(surnames[:18_000])}
-        self.given_shares = {name: 1 / (n % 70 + 12) / 6 for n, name in enumerate((*_WOMEN, *_MEN))}
-        # A table of given names has most of them, not all: Éloïse is in none.
-        self.given_shares |= dict.fromkeys((name for pair in _ALIKE for name in pair if name != "Éloïse"), 0.002)
-
-    def surname(self) -> str:
-        return self._surnames[bisect.bisect(self._weights, self._rng.random() * self._weights[-1])]
-
-    def common_surname(self) -> str:
-        return self._surnames[int(self._rng.random() ** 2 * 900)]
-
-    def given(self, sex: str) -> str:
-        names = _WOMEN if sex == "F" else _MEN
-        return names[int(self._rng.random() ** 1.6 * len(names))]
-
-
 def draw(seed: int, persons: int = 16_000, *, nir: bool = True, errors: float = 1.0) -> Files:
     """Return two files of some ``persons`` records each; three quarters of the persons are in both.
 
     Raises nothing; the same arguments give the same files.
     """
     rng = random.Random(seed)  # noqa: S311 - invented persons, drawn again from their seed
-    names = _Names(rng)
+    names = Names(rng)
     people, traps = _people(rng, names, persons * 2)
     hand_a, hand_b = _Hand(rng, names, errors, nir, "a"), _Hand(rng, names, errors, nir, "b")
     files = Files(traps=traps)
@@ -166,14 +71,14 @@ def draw(seed: int, persons: int = 16_000, *, nir: bool = True, errors: float = 
     rng.shuffle(files.b)
     files.shares.extend(("S", name, share) for name, share in names.surname_shares.items())
     files.shares.extend(("G", name, share) for name, share in names.given_shares.items())
-    abroad = [(s, w, m) for s, w, m in _ABROAD.values()]
+    abroad = [(s, w, m) for s, w, m in ABROAD.values()]
     for surnames, women, men in abroad:
         files.shares.extend(("S", name, 0.0012) for name in surnames)
         files.shares.extend(("G", name, 0.0015) for name in (*women, *men))
     return files
 
 
-def _people(rng: random.Random, names: _Names, wanted: int) -> tuple[list[Person], dict[int, str]]:
+def _people(rng: random.Random, names: Names, wanted: int) -> tuple[list[Person], dict[int, str]]:
     people: list[Person] = []
     traps: dict[int, str] = {}
     ranks: dict[str, int] = {}
@@ -188,7 +93,7 @@ def _people(rng: random.Random, names: _Names, wanted: int) -> tuple[list[Person
         one = _person(rng, names)
         chance = rng.random()
         if chance < 0.012:
-            first, second = rng.choice(_ALIKE) if rng.random() < 0.4 else (one.given[0], names.given(one.sex))
+            first, second = rng.choice(ALIKE) if rng.random() < 0.4 else (one.given[0], names.given(one.sex))
             if first != second:
                 sex = one.sex if rng.random() < 0.6 else "F" if one.sex == "M" else "M"
                 later = one.given[1:] if rng.random() < 0.5 else ()
@@ -217,8 +122,8 @@ def _people(rng: random.Random, names: _Names, wanted: int) -> tuple[list[Person
             else:
                 add(one, replace(other, born=_day(rng, one.born.year, one.born.year)), trap="homonym of the year")
         elif chance < 0.0592:
-            place = rng.choice(list(_ABROAD))
-            surnames, women, men = _ABROAD[place]
+            place = rng.choice(list(ABROAD))
+            surnames, women, men = ABROAD[place]
             given = (rng.choice(women if one.sex == "F" else men),)
             surname = rng.choice(surnames) if rng.random() < 0.7 else names.surname()
             jan = replace(one, surname=surname, given=given, born=date(one.born.year, 1, 1), place=place)
@@ -228,14 +133,14 @@ def _people(rng: random.Random, names: _Names, wanted: int) -> tuple[list[Person
     return people, traps
 
 
-def _person(rng: random.Random, names: _Names) -> Person:
+def _person(rng: random.Random, names: Names) -> Person:
     sex = rng.choice("MF")
     given = (names.given(sex), *(names.given(sex) for _ in range(rng.choice((0, 0, 1, 1, 2, 3)))))
     born = _day(rng, 1936, 2018)
     person = Person(names.surname(), given, sex, born, _commune(rng))
     if rng.random() < 0.14:
-        place = rng.choice(list(_ABROAD))
-        surnames, women, men = _ABROAD[place]
+        place = rng.choice(list(ABROAD))
+        surnames, women, men = ABROAD[place]
         first = rng.choice(women if sex == "F" else men)
         born = born.replace(month=1, day=1) if rng.random() < 0.08 else born
         surname = rng.choice(surnames) if rng.random() < 0.5 else person.surname
@@ -272,7 +177,7 @@ def _key(nir: str) -> str:
 class _Hand:
     """Who typed a file: in style ``a`` (mixed case, ISO dates) or ``b`` (capitals, French dates), and its errors."""
 
-    def __init__(self, rng: random.Random, names: _Names, errors: float, nir: bool, style: str) -> None:
+    def __init__(self, rng: random.Random, names: Names, errors: float, nir: bool, style: str) -> None:
         self._rng, self._names, self._errors, self._nir, self._style = rng, names, errors, nir, style
         self._written = 0
 
@@ -310,7 +215,7 @@ class _Hand:
         if len(given) > 1 and self._slips(0.012):
             given = given[1:]  # the name in use
         elif self._slips(0.01):
-            given = [self._names.given("F" if given[0] in _WOMEN else "M"), *given]
+            given = [self._names.given("F" if given[0] in WOMEN else "M"), *given]
         if "-" in given[0]:
             first = given[0]
             if self._slips(0.03):
@@ -326,7 +231,7 @@ class _Hand:
         if "-" in surname and self._slips(0.08):
             surname = rng.choice(surname.split("-"))
         particle, _, rest = surname.partition(" ")
-        if rest and particle in _PARTICLES:
+        if rest and particle in PARTICLES:
             forms: tuple[Callable[[], str], ...] = (
                 lambda: surname, lambda: surname, lambda: particle + rest, lambda: f"{rest} ({particle})",
                 lambda: rest if self._slips(0.3) else surname,
@@ -337,7 +242,7 @@ class _Hand:
     def _typo(self, name: str) -> str:
         rng = self._rng
         if rng.random() < 0.2:
-            for one, other in rng.sample(_BY_EAR, len(_BY_EAR)):
+            for one, other in rng.sample(BY_EAR, len(BY_EAR)):
                 if one in name:
                     return name.replace(one, other, 1)
         at = rng.randrange(len(name))
