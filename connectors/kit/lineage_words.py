@@ -14,7 +14,8 @@ from connectors.kit import shared_parts
 from connectors.kit.lineage_cells import link
 from connectors.kit.mapping.file import read_toml
 from connectors.kit.partner import PartnerFolder
-from connectors.kit.transforms import BUILT_IN, Transform
+from connectors.kit.transforms import BUILT_IN
+from connectors.kit.transforms.base import Transform
 from schemas import registry
 
 Spec = Mapping[str, Any]

@@ -19,7 +19,8 @@ from connectors.kit.dates import parse_birth_date
 from connectors.kit.households import Member, asked_about, links_of
 from connectors.kit.partner import PartnerFolder, _plugin
 from connectors.kit.port import Quarantined, RawRecord, Reason
-from connectors.kit.transforms import BUILT_IN, Refused, is_blank
+from connectors.kit.transforms import BUILT_IN
+from connectors.kit.transforms.base import Refused, is_blank
 from connectors.kit.visible import is_misread
 from schemas import registry
 

@@ -16,7 +16,8 @@ from connectors.kit.mapping.table import TableRun
 from connectors.kit.partner import Format, RecordSchema
 from connectors.kit.port import Quarantined, Reason
 from connectors.kit.readers.table import Cell, Columns, Layout, Row, TableReader
-from connectors.kit.transforms import BUILT_IN, Refused
+from connectors.kit.transforms import BUILT_IN
+from connectors.kit.transforms.base import Refused
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)
 COLUMNS = ("cle", "nom", "a", "b", "nom naissance", "vu")

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from connectors.kit.port import Reason
-from connectors.kit.transforms import BUILT_IN, Refused, shown
+from connectors.kit.transforms import BUILT_IN
+from connectors.kit.transforms.base import Refused, shown
 from connectors.kit.visible import is_misread
 from schemas import registry
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers import BUILT_IN
 from connectors.kit.readers.grouping import grouped
-from connectors.kit.transforms import Refused, instant
+from connectors.kit.transforms.base import Refused
+from connectors.kit.transforms.dates import instant
 
 XML: Mapping[str, Any] = {"record": "P", "header": "H", "lists": ["L"]}
 CSV: Mapping[str, Any] = {"columns": ["id", "nom"]}

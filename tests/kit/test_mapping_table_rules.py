@@ -19,7 +19,8 @@ from connectors.kit.mapping.table import TableRun
 from connectors.kit.partner import Format, RecordSchema
 from connectors.kit.port import Quarantined, RawRecord, Reason
 from connectors.kit.readers.csv_table import CsvReader
-from connectors.kit.transforms import BUILT_IN, Refused
+from connectors.kit.transforms import BUILT_IN
+from connectors.kit.transforms.base import Refused
 from schemas import registry
 
 AT = datetime(2026, 1, 15, 9, 0, tzinfo=UTC)

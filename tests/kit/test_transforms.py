@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kit.port import Reason
-from connectors.kit.transforms import BUILT_IN, Refused
+from connectors.kit.transforms import BUILT_IN
+from connectors.kit.transforms.base import Refused
 
 
 @pytest.mark.parametrize(

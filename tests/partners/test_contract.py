@@ -116,7 +116,7 @@ date_naissance = "record.naissance"
 SCHEMA = """{"$defs": {"ligne": {"type": "object", "required": ["numero", "nom", "prenom", "naissance"]}}}"""
 READER = """
 from connectors.kit.port import Quarantined, RawRecord, Reason
-from connectors.kit.transforms import calendar_date
+from connectors.kit.transforms.dates import calendar_date
 
 NAMES = ("numero", "nom", "prenom", "naissance", "organisme", "depuis")
 

@@ -14,12 +14,11 @@ from typing import Any, Final
 
 from jmespath.exceptions import JMESPathError
 
-from connectors.kit import transforms
 from connectors.kit.mapping.columns import Column, Doubt, Judge
 from connectors.kit.mapping.expressions import Expression, ExpressionWriter, indented, run_text
 from connectors.kit.mapping.rules import IDENTITY_FIELDS, FieldRule, Subject, Value
 from connectors.kit.port import Json, Quarantined, Reason
-from connectors.kit.transforms import Refused, is_blank
+from connectors.kit.transforms.base import Refused, as_is, is_blank, text
 from schemas import registry
 
 Applies = Callable[[Json], bool]
@@ -228,7 +227,7 @@ class _Writer:
         if value.several:
             return f"{column}.of(raw)"
         texts = column
-        if value.transform in (transforms.text, transforms.as_is):  # of a text, both say the same
+        if value.transform in (text, as_is):  # of a text, both say the same
             texts = self._texts.setdefault(value.sources[0].text, column)
             texts = texts if judge is None else column
         return f"{texts}[raw] if type(raw) is str else {column}.of(raw)"

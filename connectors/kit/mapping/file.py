@@ -32,7 +32,7 @@ from connectors.kit.mapping.rules import (
 )
 from connectors.kit.mapping.run import FormatMapping
 from connectors.kit.runtime.errors import ErrorKind, MaillonError
-from connectors.kit.transforms import Transform
+from connectors.kit.transforms.base import Transform
 from schemas import registry
 
 _DATE: Final = "calendar_date"

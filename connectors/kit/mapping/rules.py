@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from connectors.kit.mapping.expressions import Expression
 from connectors.kit.port import Json, Reason
-from connectors.kit.transforms import Refused, Table, Transform, as_is, is_blank, text
+from connectors.kit.transforms.base import Refused, Table, Transform, as_is, is_blank, text
 from connectors.kit.visible import is_misread
 from schemas import registry
 

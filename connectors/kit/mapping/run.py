@@ -34,7 +34,7 @@ from connectors.kit.mapping.columns import KEPT, Column, Doubt
 from connectors.kit.mapping.expressions import Expression
 from connectors.kit.mapping.rules import IDENTITY_FIELDS, Household, LineageRow, Subject, Value
 from connectors.kit.port import Json, Quarantined, RawRecord, Reason
-from connectors.kit.transforms import Refused, is_blank
+from connectors.kit.transforms.base import Refused, is_blank
 from schemas import registry
 
 AHEAD: Final = timedelta(days=31)

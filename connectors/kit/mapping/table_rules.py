@@ -14,7 +14,7 @@ from connectors.kit.mapping.rules import IDENTITY_FIELDS, FieldRule, Subject, Va
 from connectors.kit.mapping.run import FormatMapping, Run
 from connectors.kit.port import Json
 from connectors.kit.readers.table import Cell, Typed
-from connectors.kit.transforms import as_is, text
+from connectors.kit.transforms.base import as_is, text
 from schemas import registry
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.kit.transforms import Table, calendar_date, code, money
+from connectors.kit.transforms.amounts import money
+from connectors.kit.transforms.base import Table
+from connectors.kit.transforms.codes import code
+from connectors.kit.transforms.dates import calendar_date
 
 
 def aides(value: Any, table: Table) -> list[dict[str, Any]]:

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 from connectors.kit.port import Reason
-from connectors.kit.transforms import Refused, Table, calendar_date, code
+from connectors.kit.transforms.base import Refused, Table
+from connectors.kit.transforms.codes import code
+from connectors.kit.transforms.dates import calendar_date
 
 _APPOINTMENT = re.compile(r"(\S+)(?: ([0-2][0-9]:[0-5][0-9]))? (\S+)(?: @ (.+))?")
 
