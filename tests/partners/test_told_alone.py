@@ -14,21 +14,21 @@ from tests.partners.test_every_case import Map, entries, fragments, said
 STREAM = bundled_directory() / "caf" / "samples" / "sample.rsa_mensuel.xml"
 
 
-@pytest.mark.parametrize("slug", ["caf", "msa"])
 @pytest.mark.parametrize(
-    ("element", "field"),
+    ("slug", "element", "field"),
     [
-        ("DDSITFAM", "foyer.situation_familiale"),
-        ("DDNATDRO", "droits.rsa.date_debut_droit"),
-        ("DTCLORSA", "droits.rsa.date_fin_droit"),
+        ("caf", "DDSITFAM", "foyer.situation_familiale"),
+        ("msa", "DDSITFAM", "foyer.situation_familiale"),
+        ("caf", "DDNATDRO", "droits.rsa.date_debut_droit"),
+        ("msa", "DDNATDRO", "droits.rsa.date_debut_droit"),
+        ("caf", "DTCLORSA", "droits.rsa.date_fin_droit"),  # msa’s sample has none
     ],
 )
 def test_an_unreadable_date_of_the_stream_sets_itself_aside(mapped: Map, slug: str, element: str, field: str) -> None:
     stream = STREAM if slug == "caf" else next((bundled_directory() / slug / "samples").glob("sample.rsa_mensuel.*"))
     written = stream.read_text("windows-1252")
     broken, count = re.subn(rf"<{element}>[^<]*</{element}>", f"<{element}>2020-00-00</{element}>", written)
-    if not count:
-        pytest.skip(f"no {element} in this partner's sample")
+    assert count
     before, after = (mapped(slug, "rsa_mensuel", text.encode("windows-1252")) for text in (written, broken))
     assert entries(before) == []
     assert {(e.path, e.reason) for e in entries(after)} == {(field, Reason.BAD_DATE)}
